@@ -1,0 +1,69 @@
+# Needs make and Python 3.11 or newer; everything else goes into .venv. `make help` lists what there is.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+JOBS   ?= 2
+
+PACKAGES := forecast-core forecast-timeseries
+CORE_EXTRAS       := torch,fabric,evaluate,plot,cli,test
+TIMESERIES_EXTRAS := pedestrians
+BUILD_TOOLS := hatchling editables
+DEV_TOOLS   := build mypy polars pyarrow pytest-xdist ruff scoringrules
+
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
+
+export MPLBACKEND := Agg
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format bench build clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+install: $(STAMP) ## Set up .venv with all packages (editable), their extras and the tools
+	@:
+
+$(STAMP): constraints.txt Makefile $(PACKAGES:%=packages/%/pyproject.toml)
+	@command -v "$(PYTHON)" >/dev/null || { \
+	  echo "make: no '$(PYTHON)' found; install Python 3.11 or newer, or say make $(MAKECMDGOALS) PYTHON=/path/to/python" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: $$("$(PYTHON)" --version) is too old, 3.11 or newer is needed; say make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	@echo "Installing into $(VENV) with $$("$(PYTHON)" --version); the first time takes a few minutes."
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(PIP) install -c constraints.txt $(BUILD_TOOLS)
+	@$(PIP) install -c constraints.txt --no-build-isolation \
+	  -e "packages/forecast-core[$(CORE_EXTRAS)]" -e "packages/forecast-timeseries[$(TIMESERIES_EXTRAS)]" $(DEV_TOOLS)
+	@touch $@
+	@echo "Installed: $(BIN)/python, $(BIN)/forecast."
+
+demo: install ## Train and compare models on real pedestrian counts, and write an HTML report
+	@$(BIN)/python examples/pedestrians.py
+
+test: install ## Run the test suite; ARGS="-m slow" or a path narrows or widens it
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+check: install ## Lint, check the formatting, check the types
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m mypy
+
+format: install ## Sort imports and format every file
+	@$(BIN)/python -m ruff check --select I --fix .
+	@$(BIN)/python -m ruff format .
+
+bench: install ## Run every benchmark; each prints ratios against named peers
+	@set -e; for script in benchmarks/*.py; do \
+	  [ -e "$$script" ] || { echo "no benchmarks"; break; }; \
+	  echo "== $$script"; $(BIN)/python "$$script"; done
+
+build: install ## Build a wheel of each package into dist/
+	@mkdir -p dist
+	@for package in $(PACKAGES); do \
+	  $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist "packages/$$package" || exit 1; done
+	@ls dist/*.whl
+
+clean: ## Remove .venv, wheels and caches; runs and reports stay
+	@rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find packages examples tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,94 @@
+"""`forecast predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import narwhals as nw
+import typer
+
+from forecast_core import registry
+from forecast_core.cli.output import JSON, print_table
+from forecast_core.cli.sources import (
+    FREQ,
+    FUTURE,
+    ITEM_ID,
+    LAYOUT,
+    PAST,
+    SOURCE,
+    STATIC,
+    TARGET,
+    TIMESTAMP,
+    TZ,
+    data_config,
+    load_data,
+)
+from forecast_core.errors import InvalidInputError
+from forecast_core.evaluation.scores import adapted
+
+__all__ = ["add_to"]
+
+_SHOWN = 30
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add `predict`."""
+    app.command("predict")(predict)
+
+
+def predict(
+    artifact: Path = typer.Argument(help="Folder of a saved model."),
+    source: str = SOURCE,
+    layout: str = LAYOUT,
+    timestamp: str = TIMESTAMP,
+    item_id: str = ITEM_ID,
+    target: str = TARGET,
+    freq: str = FREQ,
+    past: str = PAST,
+    future: str = FUTURE,
+    static: str = STATIC,
+    tz: str = TZ,
+    horizon: int = typer.Option(None, help="Steps ahead; default: the model's."),
+    output: Path = typer.Option(None, help="Write a .csv, .parquet or .json file instead of printing."),
+    as_json: bool = JSON,
+) -> None:
+    """Predict the steps after the end of the data."""
+    if output is not None and output.suffix not in (".csv", ".parquet", ".json"):
+        raise InvalidInputError("--output", "ends in .csv, .parquet or .json", got=str(output))
+    model = registry.load_model(artifact)
+    data = load_data(
+        data_config(
+            source=source,
+            layout=layout,
+            timestamp=timestamp,
+            item_id=item_id,
+            target=target,
+            freq=freq,
+            past=past,
+            future=future,
+            static=static,
+            tz=tz,
+        )
+    )
+    prediction = model.predict(adapted(model, data), horizon=horizon)
+    if as_json:
+        typer.echo(prediction.to_json())
+        return
+    if output is not None:
+        if output.suffix == ".json":
+            output.write_text(prediction.to_json())
+        else:
+            frame = nw.from_native(prediction.to_frame(), eager_only=True)
+            (frame.write_csv if output.suffix == ".csv" else frame.write_parquet)(str(output))
+        typer.echo(f"wrote {output}")
+        return
+    columns = prediction._columns()
+    names = list(columns)
+    total = len(columns[names[0]])
+    rows = [
+        [f"{v:.4g}" if isinstance(v, float) else str(v) for v in (columns[name][k] for name in names)]
+        for k in range(min(total, _SHOWN))
+    ]
+    print_table(repr(prediction), names, rows)
+    if total > _SHOWN:
+        typer.echo(f"{total - _SHOWN} more rows; --output FILE writes all")

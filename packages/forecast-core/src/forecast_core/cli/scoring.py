@@ -1,0 +1,164 @@
+"""`forecast evaluate` and `forecast compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+
+from forecast_core import registry
+from forecast_core.cli.output import JSON, metric_rows, print_json, print_table, split
+from forecast_core.cli.sources import (
+    FREQ,
+    FUTURE,
+    ITEM_ID,
+    LAYOUT,
+    PAST,
+    SOURCE,
+    STATIC,
+    TARGET,
+    TIMESTAMP,
+    TZ,
+    data_config,
+    load_data,
+    named_model,
+)
+from forecast_core.errors import InvalidInputError
+from forecast_core.evaluation import Backtest, backtest
+from forecast_core.predictor import Predictor
+
+__all__ = ["add_to"]
+
+_START: Any = typer.Option(None, help="First time to be forecast; default: after all the models have seen.")
+_HORIZON: Any = typer.Option(None, min=1, help="Steps ahead; default: the first model's.")
+_STRIDE: Any = typer.Option(None, min=1, help="Rows between origins; default: the horizon.")
+_METRICS: Any = typer.Option(None, help="Metrics, comma-separated; default: the task's.")
+_REPORT: Any = typer.Option(None, help="Write an HTML report here.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add `evaluate` and `compare`."""
+    app.command("evaluate")(evaluate)
+    app.command("compare")(compare)
+
+
+def evaluate(
+    artifact: Path = typer.Argument(help="Folder of a saved model."),
+    source: str = SOURCE,
+    layout: str = LAYOUT,
+    timestamp: str = TIMESTAMP,
+    item_id: str = ITEM_ID,
+    target: str = TARGET,
+    freq: str = FREQ,
+    past: str = PAST,
+    future: str = FUTURE,
+    static: str = STATIC,
+    tz: str = TZ,
+    start: str = _START,
+    horizon: int = _HORIZON,
+    stride: int = _STRIDE,
+    metrics: str = _METRICS,
+    report: Path = _REPORT,
+    as_json: bool = JSON,
+) -> None:
+    """Score a saved model, beside the naive baseline, on rows it has not seen."""
+    data = load_data(
+        data_config(
+            source=source,
+            layout=layout,
+            timestamp=timestamp,
+            item_id=item_id,
+            target=target,
+            freq=freq,
+            past=past,
+            future=future,
+            static=static,
+            tz=tz,
+        )
+    )
+    models = [registry.load_model(artifact)]
+    _show(_score(models, data, start, horizon, stride, metrics), report, as_json)
+
+
+def compare(
+    models: list[str] = typer.Argument(help="Saved models, or ids with options: series/naive:horizon=24."),
+    source: str = SOURCE,
+    layout: str = LAYOUT,
+    timestamp: str = TIMESTAMP,
+    item_id: str = ITEM_ID,
+    target: str = TARGET,
+    freq: str = FREQ,
+    past: str = PAST,
+    future: str = FUTURE,
+    static: str = STATIC,
+    tz: str = TZ,
+    start: str = _START,
+    horizon: int = _HORIZON,
+    stride: int = _STRIDE,
+    metrics: str = _METRICS,
+    report: Path = _REPORT,
+    as_json: bool = JSON,
+) -> None:
+    """Backtest several models on the same origins; unfitted ones are fitted on the rows before."""
+    data = load_data(
+        data_config(
+            source=source,
+            layout=layout,
+            timestamp=timestamp,
+            item_id=item_id,
+            target=target,
+            freq=freq,
+            past=past,
+            future=future,
+            static=static,
+            tz=tz,
+        )
+    )
+    _show(
+        _score([named_model(text) for text in models], data, start, horizon, stride, metrics), report, as_json
+    )
+
+
+def _score(
+    models: list[Predictor[Any]],
+    data: Any,
+    start: str | None,
+    horizon: int | None,
+    stride: int | None,
+    metrics: str | None,
+) -> Backtest:
+    steps = horizon or next((h for m in models if (h := getattr(m.config, "horizon", None))), None)
+    return backtest(
+        models,
+        data,
+        start=start if start is not None else _after_seen(models, data),
+        horizon=steps,
+        stride=stride or steps or 1,
+        metrics=split(metrics) or None,
+    )
+
+
+def _after_seen(models: list[Predictor[Any]], data: Any) -> Any:
+    """The first row after everything that any of the models has seen."""
+    seen = [np.datetime64(m.info.seen_until) for m in models if m.info.seen_until is not None]
+    if not seen:
+        raise InvalidInputError("--start", "is needed where no model tells until when it was fitted")
+    later = np.flatnonzero(data.timeline > max(seen))
+    if not len(later):
+        raise InvalidInputError("--data", f"holds rows after {max(seen)}, the last one seen in fitting")
+    return data.timeline[later[0]]
+
+
+def _show(result: Backtest, report: Path | None, as_json: bool) -> None:
+    written = result.report(report) if report is not None else None
+    if as_json:
+        print_json({**json.loads(result.to_json()), "report": None if written is None else str(written)})
+        return
+    columns = list(result.scores[0].metrics)
+    title = f"{len(result.windows)} windows from {result.start}; skill against {result.baseline}"
+    print_table(title, ["model", *columns, "skill"], metric_rows(result.scores, columns))
+    if written is not None:
+        typer.echo(f"report: {written}")

@@ -1,0 +1,153 @@
+"""Data, models and values as the command line names them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from forecast_core import registry
+from forecast_core.config import DataConfig
+from forecast_core.data import Panel
+from forecast_core.data.frames import read_table
+from forecast_core.errors import ConfigError, InvalidInputError, near_misses
+from forecast_core.predictor import Predictor
+
+__all__ = [
+    "FREQ",
+    "FUTURE",
+    "ITEM_ID",
+    "LAYOUT",
+    "PAST",
+    "SOURCE",
+    "STATIC",
+    "TARGET",
+    "TIMESTAMP",
+    "TZ",
+    "data_config",
+    "load_data",
+    "named_model",
+    "parse_params",
+    "parse_value",
+]
+
+SOURCE: Any = typer.Option(..., "--data", help="Id of a dataset, or path of a csv or parquet file.")
+LAYOUT: Any = typer.Option("long", "--layout", help="long: a row an (item, time); wide: a column an item.")
+TIMESTAMP: Any = typer.Option("timestamp", help="Column of times.")
+ITEM_ID: Any = typer.Option(None, help="Column of item ids; without it the table is one series.")
+TARGET: Any = typer.Option("target", help="Columns to predict, comma-separated.")
+FREQ: Any = typer.Option(None, help="Frequency such as h or 5min; inferred by default.")
+PAST: Any = typer.Option("", "--past-covariates", help="Columns known up to now, comma-separated.")
+FUTURE: Any = typer.Option("", "--future-covariates", help="Columns known ahead, comma-separated.")
+STATIC: Any = typer.Option("", "--static-covariates", help="Columns constant within an item.")
+TZ: Any = typer.Option(None, help="Zone whose clock calendar features follow.")
+
+
+def data_config(
+    *,
+    source: str,
+    layout: str,
+    timestamp: str,
+    item_id: str | None,
+    target: str,
+    freq: str | None,
+    past: str,
+    future: str,
+    static: str,
+    tz: str | None,
+) -> DataConfig:
+    """The data options of a command line as one object."""
+    words = lambda text: tuple(w.strip() for w in text.split(",") if w.strip())  # noqa: E731
+    return DataConfig(
+        source=source,
+        layout=layout,
+        timestamp=timestamp,
+        item_id=item_id,
+        target=words(target),
+        freq=freq,
+        past_covariates=words(past),
+        future_covariates=words(future),
+        static_covariates=words(static),
+        tz=tz,
+    )
+
+
+def load_data(config: DataConfig) -> Any:
+    """A registered dataset, or a panel read from a table."""
+    if config.source in registry.available_datasets():
+        return registry.load_dataset(config.source)
+    if not Path(config.source).exists():
+        raise InvalidInputError(
+            "--data",
+            "is a file or the id of a dataset",
+            got=repr(config.source),
+            hint=near_misses(config.source, registry.available_datasets()),
+        )
+    table = read_table(config.source)
+    if config.layout == "wide":
+        return Panel.from_wide(
+            table, timestamp=config.timestamp, target=config.target[0], freq=config.freq, tz=config.tz
+        )
+    return Panel.from_frame(
+        table,
+        timestamp=config.timestamp,
+        target=config.target,
+        item_id=config.item_id,
+        freq=config.freq,
+        past_covariates=config.past_covariates,
+        future_covariates=config.future_covariates,
+        static_covariates=config.static_covariates,
+        tz=config.tz,
+    )
+
+
+def named_model(text: str) -> Predictor[Any]:
+    """A saved model's directory, or an id with options: "series/seasonal-naive:seasonality=168"."""
+    if Path(text, "manifest.json").is_file():
+        return registry.load_model(text)
+    model_id, _, options = text.partition(":")
+    params = {}
+    for pair in (p for p in options.split(",") if p):
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(text, "gives options as name=value", got=repr(pair))
+        params[name.replace("-", "_")] = parse_value(value)
+    return registry.create_model(model_id, **params)
+
+
+def parse_params(arguments: Sequence[str], *, model: str) -> dict[str, Any]:
+    """`--name value` and `--name=value` pairs as options of a model."""
+    known = registry.config_class(registry.model_spec(model)).model_fields
+    params: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        flag = rest.pop(0)
+        if not flag.startswith("--"):
+            raise ConfigError(flag, f"belongs to no option of {model}", hint="options are --name value")
+        name, equals, value = flag[2:].partition("=")
+        field = name.replace("-", "_")
+        if field not in known:
+            hint = near_misses(f"--{name}", [f"--{n.replace('_', '-')}" for n in known])
+            raise ConfigError(f"--{name}", f"is no option of {model}", hint=hint)
+        if not equals:
+            if not rest:
+                raise ConfigError(f"--{name}", "needs a value")
+            value = rest.pop(0)
+        params[field] = parse_value(value)
+    return params
+
+
+def parse_value(text: str) -> Any:
+    """A number, true, false, none, a comma-separated list of such, JSON, or the text itself."""
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    if "," in text:
+        return [parse_value(part) for part in text.split(",") if part]
+    return text

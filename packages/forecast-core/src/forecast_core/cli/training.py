@@ -1,0 +1,151 @@
+"""`forecast train`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from forecast_core import registry
+from forecast_core.cli.output import JSON, metric_rows, print_json, print_table, split
+from forecast_core.cli.sources import (
+    FREQ,
+    FUTURE,
+    ITEM_ID,
+    LAYOUT,
+    PAST,
+    STATIC,
+    TARGET,
+    TIMESTAMP,
+    TZ,
+    data_config,
+    load_data,
+    parse_params,
+)
+from forecast_core.config import RunConfig
+from forecast_core.errors import ConfigError
+from forecast_core.evaluation import backtest
+from forecast_core.evaluation.scores import adapted
+from forecast_core.run import Run
+from forecast_core.splits import time_split
+
+__all__ = ["add_to", "train_run"]
+
+_EXTRA = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add `train`."""
+    app.command("train", context_settings=_EXTRA)(train)
+
+
+def train(
+    context: typer.Context,
+    model: str = typer.Argument(None, help="Id of a model; its own options follow as --name value."),
+    source: str = typer.Option(None, "--data", help="Id of a dataset, or path of a csv or parquet file."),
+    config: Path = typer.Option(None, help="A run.json to train from instead."),
+    layout: str = LAYOUT,
+    timestamp: str = TIMESTAMP,
+    item_id: str = ITEM_ID,
+    target: str = TARGET,
+    freq: str = FREQ,
+    past: str = PAST,
+    future: str = FUTURE,
+    static: str = STATIC,
+    tz: str = TZ,
+    ratios: str = typer.Option("0.8,0.1,0.1", help="Shares of training, validation and test rows."),
+    seed: int = typer.Option(0, min=0, help="Seed of everything random."),
+    metrics: str = typer.Option(None, help="Metrics on the test part, comma-separated."),
+    stride: int = typer.Option(None, min=1, help="Rows between test origins; default: the horizon."),
+    runs: Path = typer.Option(Path("runs"), help="Folder under which the run's folder is made."),
+    resume: Path = typer.Option(None, help="Folder of an interrupted run to go on with."),
+    as_json: bool = JSON,
+) -> None:
+    """Fit a model, score it on held-back rows, and save everything in a folder of its own."""
+    if resume is not None:
+        run_config = read_run_config(resume / "run.json")
+        run = Run(resume, resume=True, listeners=_listeners(resume, as_json))
+    else:
+        if config is not None:
+            run_config = read_run_config(config)
+        elif model is None or source is None:
+            raise ConfigError("train", "needs a model id and --data, or --config, or --resume")
+        else:
+            run_config = RunConfig(
+                model=model,
+                params=parse_params(context.args, model=model),
+                data=data_config(
+                    source=source,
+                    layout=layout,
+                    timestamp=timestamp,
+                    item_id=item_id,
+                    target=target,
+                    freq=freq,
+                    past=past,
+                    future=future,
+                    static=static,
+                    tz=tz,
+                ),
+                ratios=tuple(float(r) for r in ratios.split(",")),
+                seed=seed,
+                metrics=split(metrics) or None,
+                stride=stride,
+            )
+        registry.create_model(run_config.model, **run_config.params)  # a wrong option leaves no folder behind
+        run = Run.create(runs, name=run_config.model)
+        assert run.directory is not None
+        (run.directory / "run.json").write_text(run_config.model_dump_json(indent=2))
+        run = Run(run.directory, listeners=_listeners(run.directory, as_json))
+    result = train_run(run_config, run)
+    if as_json:
+        print_json(result["summary"])
+        return
+    best = result["backtest"]
+    columns = list(best.scores[0].metrics)
+    print_table(
+        f"Test part, from {best.start}", ["model", *columns, "skill"], metric_rows(best.scores, columns)
+    )
+    typer.echo(f"saved in {run.directory}")
+
+
+def train_run(config: RunConfig, run: Run) -> dict[str, Any]:
+    """Fit, save and score what a RunConfig describes, in the folder of `run`."""
+    assert run.directory is not None
+    model = registry.create_model(config.model, **config.params)
+    data = load_data(config.data)
+    parts = time_split(data, config.ratios)
+    model.fit(adapted(model, parts.train), validation=adapted(model, parts.valid), seed=config.seed, run=run)
+    model.save(run.directory / "model")
+    horizon = getattr(model.config, "horizon", None)
+    test = backtest(
+        [model],
+        data,
+        start=parts.test.timeline[0],
+        horizon=horizon,
+        stride=config.stride or horizon or 1,
+        metrics=config.metrics,
+    )
+    summary = {"run": str(run.directory), "model": str(run.directory / "model"), **json.loads(test.to_json())}
+    (run.directory / "metrics.json").write_text(json.dumps(summary, indent=2))
+    return {"summary": summary, "backtest": test}
+
+
+def read_run_config(path: Path) -> RunConfig:
+    """The RunConfig in a file; ConfigError naming the file and the wrong field."""
+    try:
+        fields = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError("config", f"is a readable JSON file ({error})", got=str(path)) from error
+    if not isinstance(fields, dict):
+        raise ConfigError("config", "is a JSON object", got=str(path))
+    return RunConfig(**fields)
+
+
+def _listeners(directory: Path, quiet: bool) -> tuple[object, ...]:
+    from forecast_core.training.history import HistoryWriter
+    from forecast_core.training.progress import ProgressBar
+
+    writer = HistoryWriter()
+    return (writer,) if quiet else (writer, ProgressBar())

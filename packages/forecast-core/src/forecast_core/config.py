@@ -1,0 +1,102 @@
+"""Configuration: one pydantic class a model, from which everything else about its options follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from forecast_core.errors import ConfigError
+from forecast_core.validation import typed_error
+
+__all__ = ["DataConfig", "ModelConfig", "RunConfig", "Search", "search_space"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where a tuner may look for a field: `Annotated[float, Search(1e-4, 1e-2, log=True)]`.
+
+    Either bounds (with log or step) or choices. Metadata only: validation is the field's own.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    step: float | None = None
+    choices: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.choices:
+            if self.low is not None or self.high is not None or self.log or self.step is not None:
+                raise ConfigError("Search", "has either choices or bounds")
+            return
+        if self.low is None or self.high is None or not self.low < self.high:
+            raise ConfigError("Search", "has low < high", got=(self.low, self.high))
+        if self.log and (self.low <= 0 or self.step is not None):
+            raise ConfigError("Search", "on a log scale has low > 0 and no step", got=(self.low, self.step))
+        if self.step is not None and self.step <= 0:
+            raise ConfigError("Search", "has a positive step", got=self.step)
+
+
+class ModelConfig(BaseModel):
+    """Base of every model's configuration: frozen, unknown fields refused, numbers finite.
+
+    Describe each field with `Field(description=...)`; the command line, docs and forms show it. Raises
+    ConfigError naming the field, with near misses for an unknown one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            owner, known = type(self).__name__, type(self).model_fields
+            raise typed_error(owner, error, known=known, kind=ConfigError) from error
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed; validated again."""
+        return type(self)(**{**self.model_dump(), **changes})
+
+
+def search_space(config_class: type[ModelConfig]) -> Mapping[str, Search]:
+    """Field name -> where to search, of the fields that say so."""
+    found = {}
+    for name, field in config_class.model_fields.items():
+        search = next((m for m in field.metadata if isinstance(m, Search)), None)
+        if search is not None:
+            found[name] = search
+    return found
+
+
+class DataConfig(ModelConfig):
+    """Where a run's data comes from: a registered dataset, or a table and what its columns mean."""
+
+    source: str = Field(description="id of a dataset, or path of a csv or parquet file")
+    layout: Literal["long", "wide"] = Field(
+        default="long", description="a row an (item, time), or a column an item"
+    )
+    timestamp: str = Field(default="timestamp", description="column of times")
+    item_id: str | None = Field(default=None, description="column of item ids; none: one series")
+    target: tuple[str, ...] = Field(default=("target",), description="columns to predict")
+    freq: str | None = Field(default=None, description="frequency; default: inferred")
+    past_covariates: tuple[str, ...] = Field(default=(), description="columns known up to now")
+    future_covariates: tuple[str, ...] = Field(default=(), description="columns known ahead")
+    static_covariates: tuple[str, ...] = Field(default=(), description="columns constant within an item")
+    tz: str | None = Field(default=None, description="zone whose clock calendar features follow")
+
+
+class RunConfig(ModelConfig):
+    """A training run, whole: saved as run.json beside its results."""
+
+    model: str = Field(description="id of the model")
+    params: dict[str, JsonValue] = Field(default_factory=dict, description="options of the model")
+    data: DataConfig
+    ratios: tuple[float, float, float] = Field(
+        default=(0.8, 0.1, 0.1), description="shares of training, validation and test rows, in time"
+    )
+    seed: int = Field(default=0, ge=0, description="seed of everything random")
+    metrics: tuple[str, ...] | None = Field(default=None, description="metrics on the test part")
+    stride: int | None = Field(default=None, ge=1, description="rows between test origins; default: horizon")

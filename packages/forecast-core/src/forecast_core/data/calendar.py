@@ -1,0 +1,90 @@
+"""Calendar features by name, computed from timestamps alone, also past the end of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+
+from forecast_core.errors import InvalidInputError, near_misses
+
+__all__ = ["CALENDAR_FEATURES", "calendar_features", "local_time"]
+
+_TWO_PI = 2.0 * np.pi
+
+
+def _of_day(t: np.ndarray) -> np.ndarray:
+    return (t - t.astype("datetime64[D]")) / np.timedelta64(1, "D")
+
+
+def _weekday(t: np.ndarray) -> np.ndarray:
+    return (t.astype("datetime64[D]").astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
+
+
+def _of_year(t: np.ndarray) -> np.ndarray:
+    year = t.astype("datetime64[Y]")
+    following = (year + 1).astype("datetime64[us]")
+    return (t - year) / (following - year.astype("datetime64[us]"))
+
+
+def _day(k: int) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda t: (_weekday(t) == k).astype(np.float64)
+
+
+# name -> function of local timestamps; each lies in [-1, 1]
+CALENDAR_FEATURES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "hour_sin": lambda t: np.sin(_TWO_PI * _of_day(t)),
+    "hour_cos": lambda t: np.cos(_TWO_PI * _of_day(t)),
+    "half_day_sin": lambda t: np.sin(2.0 * _TWO_PI * _of_day(t)),
+    "half_day_cos": lambda t: np.cos(2.0 * _TWO_PI * _of_day(t)),
+    "weekday_sin": lambda t: np.sin(_TWO_PI * (_weekday(t) + _of_day(t)) / 7.0),
+    "weekday_cos": lambda t: np.cos(_TWO_PI * (_weekday(t) + _of_day(t)) / 7.0),
+    "year_sin": lambda t: np.sin(_TWO_PI * _of_year(t)),
+    "year_cos": lambda t: np.cos(_TWO_PI * _of_year(t)),
+    "is_weekend": lambda t: (_weekday(t) >= 5).astype(np.float64),
+    **{
+        f"is_{name}": _day(k)
+        for k, name in enumerate(
+            ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+        )
+    },
+}
+
+
+def calendar_features(timestamps: np.ndarray, names: Sequence[str], *, tz: str | None = None) -> np.ndarray:
+    """Features [..., len(names)] of UTC timestamps [...], in float64 within [-1, 1].
+
+    tz: zone whose clock people live by; None takes the timestamps as they are. Raises InvalidInputError
+    for an unknown name or zone.
+    """
+    unknown = next((name for name in names if name not in CALENDAR_FEATURES), None)
+    if unknown is not None:
+        raise InvalidInputError(
+            "names", "are calendar features", got=repr(unknown), hint=near_misses(unknown, CALENDAR_FEATURES)
+        )
+    local = local_time(timestamps, tz)
+    if not names:
+        return np.empty((*local.shape, 0))
+    return np.stack([CALENDAR_FEATURES[name](local) for name in names], axis=-1)
+
+
+def local_time(timestamps: np.ndarray, tz: str | None) -> np.ndarray:
+    """UTC timestamps as the wall clock of `tz` shows them, datetime64[us]."""
+    stamps = np.asarray(timestamps).astype("datetime64[us]")
+    if tz is None or tz == "UTC" or stamps.size == 0:
+        return stamps
+    try:
+        zone = ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InvalidInputError("tz", "is a time zone such as 'Pacific/Auckland'", got=repr(tz)) from error
+    # A zone's offset holds for at least a quarter of an hour, so asking once for each will do.
+    quarter = np.timedelta64(900_000_000, "us")
+    start, which = np.unique((stamps - np.datetime64(0, "us")) // quarter, return_inverse=True)
+    offsets = [
+        datetime.fromtimestamp(seconds, UTC).astimezone(zone).utcoffset()
+        for seconds in (start * 900).tolist()
+    ]
+    shift = np.array(offsets, dtype="timedelta64[us]")[which].reshape(stamps.shape)
+    return stamps + shift

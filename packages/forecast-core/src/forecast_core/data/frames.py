@@ -1,0 +1,119 @@
+"""Frames in and out: pandas, polars, pyarrow or anything narwhals reads; none of them is required."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+
+from forecast_core.errors import DataError, InvalidInputError, MissingDependencyError, near_misses
+
+__all__ = ["as_frame", "build_frame", "number_column", "read_table", "require_columns", "time_column"]
+
+_BACKENDS = ("pandas", "polars", "pyarrow")
+_TABLE_BACKENDS = ("polars", "pandas", "pyarrow")  # in order of speed
+_TABLES = {".csv": "csv", ".gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
+
+
+def as_frame(frame: Any, *, argument: str = "frame") -> nw.DataFrame[Any]:
+    """A narwhals frame of any eager data frame; InvalidInputError for anything else."""
+    try:
+        return nw.from_native(frame, eager_only=True)
+    except TypeError as error:
+        raise InvalidInputError(
+            argument, "is a pandas, polars or pyarrow frame", got=type(frame).__name__
+        ) from error
+
+
+def require_columns(frame: nw.DataFrame[Any], names: Sequence[str], *, argument: str) -> None:
+    """DataError with near misses for the first name that is no column."""
+    for name in names:
+        if name not in frame.columns:
+            raise DataError(
+                argument,
+                "is a column of the frame",
+                got=repr(name),
+                hint=near_misses(str(name), map(str, frame.columns)),
+            )
+
+
+def number_column(frame: nw.DataFrame[Any], name: str) -> np.ndarray:
+    """A column as float64, missing values as NaN; DataError where it does not hold numbers."""
+    column = frame[name]
+    if not (column.dtype.is_numeric() or column.dtype == nw.Boolean):
+        raise DataError(name, "holds numbers", got=str(column.dtype))
+    return np.asarray(column.cast(nw.Float64).to_numpy(), dtype=np.float64)
+
+
+def time_column(frame: nw.DataFrame[Any], name: str) -> tuple[np.ndarray, str | None]:
+    """A column as UTC datetime64[us], and the time zone it came with.
+
+    Texts are read as ISO 8601 without a zone. DataError where a value is missing or no time.
+    """
+    column, zone = frame[name], None
+    if column.dtype == nw.String:
+        values = np.asarray(column.to_numpy(), dtype=object)
+        try:
+            stamps = np.array(
+                [np.datetime64("NaT") if v is None or v != v else np.datetime64(v) for v in values.tolist()],
+                dtype="datetime64[us]",
+            )
+        except ValueError as error:
+            raise DataError(name, f"holds ISO 8601 times ({error})") from error
+    elif isinstance(column.dtype, nw.Datetime):
+        zone = column.dtype.time_zone
+        if zone is not None:
+            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        stamps = np.asarray(column.to_numpy()).astype("datetime64[us]")
+    elif column.dtype == nw.Date:
+        stamps = np.asarray(column.cast(nw.Datetime("us")).to_numpy()).astype("datetime64[us]")
+    else:
+        raise DataError(name, "holds timestamps, dates or ISO 8601 texts", got=str(column.dtype))
+    missing = np.flatnonzero(np.isnat(stamps))
+    if len(missing):
+        raise DataError(name, "has no missing timestamp", place=f"row {missing[0]}")
+    return stamps, zone
+
+
+def build_frame(columns: Mapping[str, Any], *, backend: str | None = None) -> Any:
+    """A frame of the named library, or of the first of pandas, polars, pyarrow that is installed."""
+    if backend is not None and backend not in _BACKENDS:
+        raise InvalidInputError("backend", f"is one of {list(_BACKENDS)}", got=repr(backend))
+    choice = backend or next((b for b in _BACKENDS if find_spec(b) is not None), None)
+    if choice is None or find_spec(choice) is None:
+        raise MissingDependencyError(
+            choice or "pandas", purpose="to_frame", install=f"pip install {choice or 'pandas'}"
+        )
+    return nw.from_dict(dict(columns), backend=importlib.import_module(choice)).to_native()
+
+
+def read_table(path: str | PathLike[str], *, backend: str | None = None) -> Any:
+    """A frame of a csv (also gzipped) or parquet file, read by polars, pandas or pyarrow.
+
+    backend: which of them; default: the first installed. Raises DataError if the file is missing, of
+    another type or cannot be parsed, MissingDependencyError if no library is there to read it.
+    """
+    file = Path(path)
+    kind = _TABLES.get(file.suffix.lower())
+    if kind is None:
+        raise DataError("path", "ends in .csv, .csv.gz or .parquet", got=str(file))
+    if not file.is_file():
+        raise DataError("path", "is a file", got=str(file))
+    if backend is not None and backend not in _TABLE_BACKENDS:
+        raise InvalidInputError("backend", f"is one of {list(_TABLE_BACKENDS)}", got=repr(backend))
+    choice = backend or next((name for name in _TABLE_BACKENDS if find_spec(name) is not None), None)
+    if choice is None or find_spec(choice) is None:
+        raise MissingDependencyError(
+            choice or "polars", purpose="reading tables", install=f"pip install {choice or 'polars'}"
+        )
+    read = nw.read_csv if kind == "csv" else nw.read_parquet
+    try:
+        return read(str(file), backend=choice).to_native()
+    except Exception as error:  # each library has errors of its own
+        raise DataError("path", f"holds a readable {kind} table ({error})", got=str(file)) from error

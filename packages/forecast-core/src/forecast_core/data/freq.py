@@ -1,0 +1,165 @@
+"""Frequencies: a count and a unit, and the arithmetic of timestamps on that grid."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from forecast_core.errors import FrequencyError, near_misses
+
+__all__ = ["Freq"]
+
+# unit -> microseconds
+_FIXED = {
+    "ms": 1_000,
+    "s": 1_000_000,
+    "min": 60_000_000,
+    "h": 3_600_000_000,
+    "D": 86_400_000_000,
+    "W": 604_800_000_000,
+}
+_MONTHS = {"MS": 1, "QS": 3, "YS": 12}
+_ALIASES = {"H": "h", "T": "min", "S": "s", "d": "D", "w": "W", "L": "ms", "M": "MS", "Q": "QS", "Y": "YS"}
+_DAY = _FIXED["D"]
+_MONDAY = np.datetime64("1970-01-05", "us")
+
+
+@dataclass(frozen=True)
+class Freq:
+    """A step of time: `n` units of ms, s, min, h, D, W (Monday weeks), MS, QS or YS (month starts).
+
+    `Freq.parse("5min")`, `Freq.parse("h")`. Fixed units count microseconds in UTC; month units follow
+    the calendar.
+    """
+
+    n: int
+    unit: str
+
+    def __post_init__(self) -> None:
+        if self.unit not in _FIXED and self.unit not in _MONTHS:
+            raise FrequencyError(
+                "freq", "has a known unit", got=repr(self.unit), hint=near_misses(self.unit, _units())
+            )
+        if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
+            raise FrequencyError("freq", "counts at least one unit", got=self.n)
+
+    @classmethod
+    def parse(cls, text: str | Freq) -> Freq:
+        """From a text such as "h", "15min", "D"; FrequencyError with near misses otherwise."""
+        if isinstance(text, Freq):
+            return text
+        match = re.fullmatch(r"\s*(\d*)\s*([A-Za-z]+)\s*", text) if isinstance(text, str) else None
+        if match is None:
+            raise FrequencyError("freq", "is a count and a unit, such as '5min'", got=repr(text))
+        count, unit = match.groups()
+        return cls(int(count) if count else 1, _ALIASES.get(unit, unit))
+
+    @classmethod
+    def infer(cls, timestamps: np.ndarray) -> Freq:
+        """From distinct sorted timestamps: their most common step; FrequencyError with fewer than two."""
+        stamps = np.asarray(timestamps).astype("datetime64[us]")
+        if len(stamps) < 2:
+            raise FrequencyError(
+                "timestamps", "are at least two to infer a frequency from", hint="give freq="
+            )
+        months = stamps.astype("datetime64[M]")
+        if (stamps == months).all() and np.diff(months.astype(np.int64)).min() >= 1:
+            step = _commonest(np.diff(months.astype(np.int64)))
+            for unit, size in reversed(_MONTHS.items()):
+                if step % size == 0 and (unit != "YS" or step >= 12):
+                    return cls(step // size, unit)
+        step = _commonest(np.diff(stamps).astype(np.int64))
+        for unit, size in reversed(_FIXED.items()):
+            if step % size == 0 and (unit != "W"):
+                return cls(step // size, unit)
+        raise FrequencyError("timestamps", "have a step of whole milliseconds", got=f"{step} us")
+
+    def __str__(self) -> str:
+        return self.unit if self.n == 1 else f"{self.n}{self.unit}"
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether every step lasts equally long."""
+        return self.unit in _FIXED
+
+    @property
+    def delta(self) -> np.timedelta64:
+        """Length of a step; FrequencyError for calendar months."""
+        if not self.is_fixed:
+            raise FrequencyError("freq", "has a fixed length", got=str(self))
+        return np.timedelta64(self.n * _FIXED[self.unit], "us")
+
+    @property
+    def seasonality(self) -> int:
+        """The customary seasonal period in steps: a day within days, a week of days, a year of the rest.
+
+        1 where no whole number of steps makes a period.
+        """
+        if self.unit in _MONTHS:
+            return max(12 // (self.n * _MONTHS[self.unit]), 1)
+        if self.unit == "W":
+            return max(52 // self.n, 1)
+        if self.unit == "D":
+            return 7 if self.n == 1 else 1
+        size = self.n * _FIXED[self.unit]
+        return _DAY // size if _DAY % size == 0 else 1
+
+    def shift(self, timestamps: np.ndarray, steps: int | np.ndarray) -> np.ndarray:
+        """Timestamps moved by a number of steps, which broadcasts; earlier where negative."""
+        stamps = np.asarray(timestamps).astype("datetime64[us]")
+        if self.is_fixed:
+            return stamps + np.asarray(steps) * self.delta
+        months = stamps.astype("datetime64[M]")
+        moved = months + np.asarray(steps) * np.timedelta64(self.n * _MONTHS[self.unit], "M")
+        return moved.astype("datetime64[us]") + (stamps - months.astype("datetime64[us]"))
+
+    def range(self, start: np.datetime64, periods: int) -> np.ndarray:
+        """`periods` timestamps from `start` on, datetime64[us]."""
+        return self.shift(np.asarray(start, dtype="datetime64[us]"), np.arange(periods))
+
+    def offset(self, timestamps: np.ndarray, start: np.datetime64) -> np.ndarray:
+        """Steps from `start` to each timestamp, integers.
+
+        FrequencyError, naming the first offender, where one does not lie on the grid through `start`.
+        """
+        stamps = np.asarray(timestamps).astype("datetime64[us]")
+        first = np.datetime64(start, "us")
+        if self.is_fixed:
+            steps = (stamps - first) // self.delta
+        else:
+            between = stamps.astype("datetime64[M]") - first.astype("datetime64[M]")
+            steps = between.astype(np.int64) // (self.n * _MONTHS[self.unit])
+        wrong = np.flatnonzero(self.shift(first, steps) != stamps)
+        if len(wrong):
+            raise FrequencyError(
+                "timestamps",
+                f"lie on the {self} grid through {first}",
+                place=f"row {wrong[0]}",
+                got=stamps.reshape(-1)[wrong[0]],
+                hint="resample first, or give another freq",
+            )
+        return steps.astype(np.int64)
+
+    def floor(self, timestamps: np.ndarray) -> np.ndarray:
+        """Start of the period each timestamp falls in; weeks start on Monday, periods count from 1970."""
+        stamps = np.asarray(timestamps).astype("datetime64[us]")
+        if self.is_fixed:
+            anchor = _MONDAY if self.unit == "W" else np.datetime64(0, "us")
+            return anchor + (stamps - anchor) // self.delta * self.delta
+        months = stamps.astype("datetime64[M]").astype(np.int64)
+        size = self.n * _MONTHS[self.unit]
+        return (months // size * size).astype("datetime64[M]").astype("datetime64[us]")
+
+
+def _units() -> list[str]:
+    return [*_FIXED, *_MONTHS]
+
+
+def _commonest(steps: np.ndarray) -> int:
+    values, counts = np.unique(steps, return_counts=True)
+    step = int(values[counts.argmax()])
+    if step < 1:
+        raise FrequencyError("timestamps", "increase")
+    return step

@@ -1,0 +1,465 @@
+"""`Panel`: many series on one time grid, with covariates; the data of task `series`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import numpy as np
+
+from forecast_core.arrays import arrays_equal, frozen
+from forecast_core.data.calendar import local_time
+from forecast_core.data.frames import build_frame
+from forecast_core.data.freq import Freq
+from forecast_core.data.windows import PanelWindows
+from forecast_core.errors import DataError, InvalidInputError, MissingFutureError, ShapeError
+
+__all__ = ["Panel"]
+
+ItemId = int | str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Panel:
+    """values [time, item, target] on a regular grid of timestamps; NaN is a missing value.
+
+    timestamps [time]: UTC datetime64, one step of `freq` apart. past_covariates [time, item, p]: known
+    up to now, NaN where missing. future_covariates [time, item, f]: known ahead, never NaN.
+    static_covariates [item, s]. tz: the zone whose clock calendar features follow; None takes the
+    timestamps as they are. Arrays are copied unless read-only; floats keep their precision.
+
+    A panel with future covariates may end in rows without any target: these are the future, and
+    `known_rows` says where it begins. Infinity anywhere, NaN in a future or static covariate, duplicate
+    or unsorted timestamps and steps off the grid raise DataError, FrequencyError or ShapeError.
+    """
+
+    values: np.ndarray
+    timestamps: np.ndarray
+    item_ids: tuple[ItemId, ...]
+    freq: Freq
+    target_names: tuple[str, ...] = ("target",)
+    past_covariates: np.ndarray | None = None
+    past_covariate_names: tuple[str, ...] = ()
+    future_covariates: np.ndarray | None = None
+    future_covariate_names: tuple[str, ...] = ()
+    static_covariates: np.ndarray | None = None
+    static_covariate_names: tuple[str, ...] = ()
+    tz: str | None = None
+
+    def __post_init__(self) -> None:
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        put("freq", Freq.parse(self.freq))
+        put("item_ids", tuple(_plain(i) for i in self.item_ids))
+        put("timestamps", frozen(np.asarray(self.timestamps).astype("datetime64[us]", copy=False)))
+        put("values", _numbers("values", self.values, 3, "[time, item, target]"))
+        put("target_names", tuple(self.target_names))
+        for name, dims, axes in (
+            ("past", 3, "[time, item, covariate]"),
+            ("future", 3, "[time, item, covariate]"),
+            ("static", 2, "[item, covariate]"),
+        ):
+            self._put_covariates(name, dims, axes)
+        self._check()
+
+    def _put_covariates(self, kind: str, dims: int, axes: str) -> None:
+        field, names = f"{kind}_covariates", tuple(getattr(self, f"{kind}_covariate_names"))
+        given = getattr(self, field)
+        if given is not None:
+            given = _numbers(field, given, dims, axes)
+            if given.shape[-1] == 0:
+                given = None
+            elif not names:
+                names = tuple(f"{kind}_{k}" for k in range(given.shape[-1]))
+        if len(set(names)) != len(names) or len(names) != (0 if given is None else given.shape[-1]):
+            raise ShapeError(f"{kind}_covariate_names", f"are distinct, one a column of {field}", got=names)
+        object.__setattr__(self, field, given)
+        object.__setattr__(self, f"{kind}_covariate_names", names)
+
+    def _check(self) -> None:
+        rows, items, targets = self.values.shape
+        if 0 in self.values.shape:
+            raise ShapeError("values", "is not empty on any axis [time, item, target]", got=self.values.shape)
+        if self.timestamps.shape != (rows,):
+            raise ShapeError("timestamps", f"has one entry a row ({rows})", got=self.timestamps.shape)
+        if len(self.item_ids) != items:
+            raise ShapeError("item_ids", f"has one id an item ({items})", got=len(self.item_ids))
+        _distinct("item_ids", self.item_ids)
+        if len(self.target_names) != targets:
+            raise ShapeError("target_names", f"has one name a target ({targets})", got=self.target_names)
+        _distinct("target_names", self.target_names)
+        for name in ("past_covariates", "future_covariates"):
+            array = getattr(self, name)
+            if array is not None and array.shape[:2] != (rows, items):
+                raise ShapeError(name, f"begins [{rows}, {items}] like values", got=array.shape)
+        if self.static_covariates is not None and len(self.static_covariates) != items:
+            raise ShapeError("static_covariates", f"has {items} rows", got=self.static_covariates.shape)
+        self._check_timestamps()
+        if self.tz is not None:
+            local_time(self.timestamps[:1], self.tz)
+        for name in ("future_covariates", "static_covariates"):
+            array = getattr(self, name)
+            if array is not None and np.isnan(array).any():
+                place = self._place(name, tuple(np.argwhere(np.isnan(array))[0]))
+                raise DataError(name, "has no missing value", place=place)
+
+    def _check_timestamps(self) -> None:
+        if np.isnat(self.timestamps).any():
+            raise DataError(
+                "timestamps", "has no missing entry", place=f"row {int(np.isnat(self.timestamps).argmax())}"
+            )
+        if len(self.timestamps) < 2:
+            return
+        step = np.diff(self.timestamps).astype(np.int64)
+        if (step <= 0).any():
+            row = int((step <= 0).argmax()) + 1
+            what = "a duplicate" if step[row - 1] == 0 else "earlier than the row before"
+            raise DataError(
+                "timestamps", "increase strictly", place=f"row {row}", got=f"{self.timestamps[row]}, {what}"
+            )
+        offsets = self.freq.offset(self.timestamps, self.timestamps[0])
+        jumps = np.flatnonzero(np.diff(offsets) != 1)
+        if len(jumps):
+            row = int(jumps[0]) + 1
+            raise DataError(
+                "timestamps",
+                f"are one step of {self.freq} apart",
+                place=f"row {row}",
+                got=f"{self.timestamps[row]} after {self.timestamps[row - 1]}",
+                hint="keep rows without observations as NaN; Panel.from_frame does so",
+            )
+
+    def _place(self, name: str, index: tuple[int, ...]) -> str:
+        item = self.item_ids[index[-2]]
+        if name == "static_covariates":
+            return f"item {item!r}, {self.static_covariate_names[index[-1]]!r}"
+        names = {"values": self.target_names, "past_covariates": self.past_covariate_names}.get(
+            name, self.future_covariate_names
+        )
+        return f"{self.timestamps[index[0]]}, item {item!r}, {names[index[-1]]!r}"
+
+    # construction
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        timestamp: str,
+        target: str | Sequence[str],
+        item_id: str | None = None,
+        freq: str | Freq | None = None,
+        past_covariates: Sequence[str] = (),
+        future_covariates: Sequence[str] = (),
+        static_covariates: Sequence[str] = (),
+        tz: str | None = None,
+    ) -> Panel:
+        """From a long frame of pandas, polars or pyarrow: a row an (item, time).
+
+        Rows of an item are in order of time; times an item lacks become NaN. item_id None: one series,
+        called by the target's name. freq None: inferred. Times with a zone are turned into UTC, and the
+        zone becomes `tz` unless one is given. Raises DataError for a missing column, a duplicate or
+        unsorted time (naming item and row), infinity, or a missing future covariate.
+        """
+        from forecast_core.data.tables import panel_from_long
+
+        return panel_from_long(
+            frame,
+            timestamp=timestamp,
+            targets=(target,) if isinstance(target, str) else tuple(target),
+            item_id=item_id,
+            freq=freq,
+            past=tuple(past_covariates),
+            future=tuple(future_covariates),
+            static=tuple(static_covariates),
+            tz=tz,
+        )
+
+    @classmethod
+    def from_wide(
+        cls,
+        frame: Any,
+        *,
+        timestamp: str,
+        items: Sequence[str] | None = None,
+        target: str = "target",
+        freq: str | Freq | None = None,
+        tz: str | None = None,
+    ) -> Panel:
+        """From a wide frame: a row a time, a column an item (default: every other column)."""
+        from forecast_core.data.tables import panel_from_wide
+
+        return panel_from_wide(frame, timestamp=timestamp, items=items, target=target, freq=freq, tz=tz)
+
+    def to_frame(self, *, backend: str | None = None) -> Any:
+        """A long frame, a row an (item, time), columns item_id, timestamp, targets and covariates."""
+        rows, items, _ = self.values.shape
+        columns: dict[str, Any] = {
+            "item_id": [i for i in self.item_ids for _ in range(rows)],
+            "timestamp": np.tile(self.timestamps, items),
+        }
+        for names, array in (
+            (self.target_names, self.values),
+            (self.past_covariate_names, self.past_covariates),
+            (self.future_covariate_names, self.future_covariates),
+        ):
+            for k, name in enumerate(names if array is not None else ()):
+                columns[name] = array[:, :, k].T.reshape(-1)  # type: ignore[index]  # [i*t]
+        if self.static_covariates is not None:
+            for k, name in enumerate(self.static_covariate_names):
+                columns[name] = np.repeat(self.static_covariates[:, k], rows)
+        return build_frame(columns, backend=backend)
+
+    # the Data protocol
+
+    def __len__(self) -> int:
+        return len(self.timestamps)
+
+    @property
+    def timeline(self) -> np.ndarray:
+        """Timestamps of rows, sorted."""
+        return self.timestamps
+
+    @property
+    def known_rows(self) -> int:
+        """Rows up to the last observed target; trailing rows that hold only future covariates follow."""
+        if self.future_covariates is None:
+            return len(self)
+        observed = np.flatnonzero(~np.isnan(self.values).all(axis=(1, 2)))
+        return int(observed[-1]) + 1 if len(observed) else 0
+
+    def windows(
+        self,
+        *,
+        context_length: int | None = None,
+        horizon: int | None = None,
+        origins: np.ndarray | None = None,
+        stride: int = 1,
+    ) -> PanelWindows:
+        """Rolling windows, one an (origin, item), all items of an origin together.
+
+        An origin is the last known row. context_length: rows of context, the origin among them; None
+        takes all history. origins: timestamps of origins; default: every `stride`-th row that leaves
+        room for the context before and the horizon after it. Raises ShapeError where nothing fits.
+        """
+        return PanelWindows.rolling(
+            self, context_length=context_length, horizon=horizon, origins=origins, stride=stride
+        )
+
+    def between(self, start: Any, stop: Any) -> Panel:
+        """Rows with start <= timestamp < stop; None is an open end. ShapeError if there are none."""
+        low = 0 if start is None else int(np.searchsorted(self.timestamps, np.datetime64(start, "us")))
+        high = len(self) if stop is None else int(np.searchsorted(self.timestamps, np.datetime64(stop, "us")))
+        if low >= high:
+            raise ShapeError(
+                "between",
+                f"holds at least one row of {self.timestamps[0]}..{self.timestamps[-1]}",
+                got=f"[{start}, {stop})",
+            )
+        return self.rows(low, high)
+
+    def rows(self, low: int, high: int) -> Panel:
+        """Rows low..high-1 by position."""
+        return self._replace(
+            timestamps=self.timestamps[low:high],
+            **{
+                name: array[low:high]
+                for name in ("values", "past_covariates", "future_covariates")
+                if (array := getattr(self, name)) is not None
+            },
+        )
+
+    def fingerprint(self) -> str:
+        """SHA-256 of everything the panel holds."""
+        digest = hashlib.sha256()
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                digest.update(f"{field.name}:{value.dtype}:{value.shape}:".encode())
+                digest.update(
+                    np.ascontiguousarray(value).data.cast("B")
+                    if value.dtype.kind != "M"
+                    else value.astype(np.int64).tobytes()
+                )
+            else:
+                digest.update(f"{field.name}:{value!r};".encode())
+        return digest.hexdigest()
+
+    # what the optional protocols ask
+
+    def traits(self) -> frozenset[str]:
+        """Which of the capabilities past_covariates, future_covariates, static_covariates,
+        missing_values and multi_item a model needs to take this panel."""
+        known = self.values[: self.known_rows]
+        missing = bool(np.isnan(known).any())
+        if self.past_covariates is not None:
+            missing = missing or bool(np.isnan(self.past_covariates[: self.known_rows]).any())
+        held = {
+            "past_covariates": self.past_covariates is not None,
+            "future_covariates": self.future_covariates is not None,
+            "static_covariates": self.static_covariates is not None,
+            "missing_values": missing,
+            "multi_item": len(self.item_ids) > 1,
+        }
+        return frozenset(name for name, holds in held.items() if holds)
+
+    def without(self, traits: frozenset[str]) -> Panel:
+        """The panel without its past, future or static covariates; other traits cannot be left out.
+
+        Trailing rows of pure future go with the future covariates.
+        """
+        panel = self
+        if "future_covariates" in traits and self.future_covariates is not None:
+            panel = panel.rows(0, max(self.known_rows, 1))
+        changes: dict[str, Any] = {}
+        for kind in ("past", "future", "static"):
+            if f"{kind}_covariates" in traits:
+                changes |= {f"{kind}_covariates": None, f"{kind}_covariate_names": ()}
+        return panel._replace(**changes) if changes else panel
+
+    def extended(self, later: Panel) -> Panel:
+        """This panel's known rows followed by `later`, which begins one step after the last of them.
+
+        Both hold the same items, targets and future covariates; `later` may lack past covariates, which
+        are then missing there. Raises DataError or ShapeError naming what does not fit.
+        """
+        base = self.rows(0, self.known_rows)
+        for name in ("item_ids", "target_names", "future_covariate_names"):
+            if getattr(base, name) != getattr(later, name):
+                raise ShapeError(f"later.{name}", f"is {getattr(base, name)}", got=getattr(later, name))
+        expected = base.freq.shift(base.timestamps[-1], 1)
+        if later.timestamps[0] != expected:
+            raise DataError(
+                "later.timestamps",
+                f"begins at {expected}, one step after the last known row",
+                got=later.timestamps[0],
+            )
+        past = base.past_covariates
+        if past is not None:
+            if later.past_covariates is None:
+                extra = np.full((len(later), *past.shape[1:]), np.nan, dtype=past.dtype)
+            elif later.past_covariate_names == base.past_covariate_names:
+                extra = later.past_covariates
+            else:
+                raise ShapeError(
+                    "later.past_covariate_names",
+                    f"is {base.past_covariate_names}",
+                    got=later.past_covariate_names,
+                )
+            past = np.concatenate([past, extra])
+        future = base.future_covariates
+        if future is not None and later.future_covariates is not None:
+            future = np.concatenate([future, later.future_covariates])
+        return base._replace(
+            values=np.concatenate([base.values, later.values]),
+            timestamps=np.concatenate([base.timestamps, later.timestamps]),
+            past_covariates=past,
+            future_covariates=future,
+        )
+
+    def future_values(self, horizon: int) -> np.ndarray | None:
+        """Future covariates [horizon, item, f] of the steps after the known rows, None if there are none.
+
+        Raises MissingFutureError where fewer than `horizon` rows of them are there.
+        """
+        if self.future_covariates is None:
+            return None
+        known = self.known_rows
+        have = len(self) - known
+        if have < horizon:
+            raise MissingFutureError(
+                "future",
+                f"holds {horizon} rows of {list(self.future_covariate_names)} after {self.timestamps[known - 1]}",
+                got=f"{have} rows",
+                hint="append rows without target values, or pass predict(..., future=panel)",
+            )
+        return self.future_covariates[known : known + horizon]
+
+    def future_timestamps(self, horizon: int) -> np.ndarray:
+        """Timestamps [horizon] after the last known row."""
+        return self.freq.range(self.freq.shift(self.timestamps[self.known_rows - 1], 1), horizon)
+
+    def select_items(self, item_ids: Sequence[ItemId]) -> Panel:
+        """The panel of some items, in the order given; InvalidInputError for an unknown one."""
+        where = {item: k for k, item in enumerate(self.item_ids)}
+        missing = next((item for item in item_ids if item not in where), None)
+        if missing is not None:
+            raise InvalidInputError("item_ids", "are items of the panel", got=repr(missing))
+        index = [where[item] for item in item_ids]
+        changes: dict[str, Any] = {"item_ids": tuple(item_ids), "values": self.values[:, index]}
+        for name in ("past_covariates", "future_covariates"):
+            if getattr(self, name) is not None:
+                changes[name] = getattr(self, name)[:, index]
+        if self.static_covariates is not None:
+            changes["static_covariates"] = self.static_covariates[index]
+        return self._replace(**changes)
+
+    def _replace(self, **changes: Any) -> Self:
+        return replace(self, **changes)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Panel):
+            return NotImplemented
+        for field in fields(self):
+            a, b = getattr(self, field.name), getattr(other, field.name)
+            if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+                if not arrays_equal(a, b):
+                    return False
+            elif a is not b and (isinstance(a, np.ndarray) or isinstance(b, np.ndarray) or a != b):
+                return False
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        rows, items, targets = self.values.shape
+        span = f"{self.timestamps[0]}..{self.timestamps[-1]}"
+        return f"Panel({rows} rows x {items} items x {targets} targets, {self.freq}, {span})"
+
+    # What a request or a manifest needs to know of a panel.
+    def signature(self) -> Mapping[str, Any]:
+        """Names, frequency, zone and span, as JSON values."""
+        return {
+            "type": "panel",
+            "freq": str(self.freq),
+            "tz": self.tz,
+            "items": len(self.item_ids),
+            "rows": self.known_rows,
+            "target_names": list(self.target_names),
+            "past_covariates": list(self.past_covariate_names),
+            "future_covariates": list(self.future_covariate_names),
+            "static_covariates": list(self.static_covariate_names),
+            "start": str(self.timestamps[0]),
+            "end": str(self.timestamps[max(self.known_rows, 1) - 1]),
+        }
+
+
+def _plain(item: Any) -> ItemId:
+    value = item.item() if isinstance(item, np.generic) else item
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise DataError("item_ids", "are texts or whole numbers", got=repr(value))
+    return value
+
+
+def _numbers(name: str, array: Any, dims: int, axes: str) -> np.ndarray:
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiub":
+        raise DataError(name, "holds numbers", got=array.dtype)
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float64)
+    if array.ndim != dims:
+        raise ShapeError(name, f"is {axes}", got=array.shape)
+    infinite = np.isinf(array)
+    if infinite.any():
+        place = tuple(int(k) for k in np.argwhere(infinite)[0])
+        raise DataError(
+            name, "is finite, or NaN where missing", place=f"index {place} of {axes}", got=array[place]
+        )
+    return frozen(array)
+
+
+def _distinct(name: str, values: Sequence[Any]) -> None:
+    if len(set(values)) != len(values):
+        twice = next(v for k, v in enumerate(values) if v in values[:k])
+        raise DataError(name, "are distinct", got=f"{twice!r} twice")

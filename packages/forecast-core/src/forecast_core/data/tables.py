@@ -1,0 +1,179 @@
+"""Panels from tables: long frames (a row an item and time) and wide ones (a column an item)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from forecast_core.data.frames import as_frame, number_column, require_columns, time_column
+from forecast_core.data.freq import Freq
+from forecast_core.data.panel import Panel
+from forecast_core.errors import DataError, ShapeError
+
+__all__ = ["panel_from_long", "panel_from_wide"]
+
+
+def panel_from_long(
+    frame: Any,
+    *,
+    timestamp: str,
+    targets: tuple[str, ...],
+    item_id: str | None,
+    freq: str | Freq | None,
+    past: tuple[str, ...],
+    future: tuple[str, ...],
+    static: tuple[str, ...],
+    tz: str | None,
+) -> Panel:
+    """See `Panel.from_frame`."""
+    table = as_frame(frame)
+    require_columns(table, [timestamp], argument="timestamp")
+    require_columns(table, targets, argument="target")
+    require_columns(table, [item_id] if item_id is not None else [], argument="item_id")
+    for argument, names in (
+        ("past_covariates", past),
+        ("future_covariates", future),
+        ("static_covariates", static),
+    ):
+        require_columns(table, names, argument=argument)
+    if not len(table):
+        raise ShapeError("frame", "has at least one row")
+    stamps, zone = time_column(table, timestamp)
+    item_ids, item = _items(table, item_id, targets)
+    _check_order(stamps, item, item_ids)
+    grid = Freq.parse(freq) if freq is not None else _infer(stamps, item)
+    start = stamps.min()
+    row = grid.offset(stamps, start)
+    shape = (int(row.max()) + 1, len(item_ids))
+
+    def scatter(names: tuple[str, ...]) -> np.ndarray | None:
+        if not names:
+            return None
+        out = np.full((*shape, len(names)), np.nan)
+        for k, name in enumerate(names):
+            column = number_column(table, name)
+            infinite = np.isinf(column)
+            if infinite.any():
+                at = int(infinite.argmax())
+                raise DataError(
+                    name,
+                    "is finite, or missing",
+                    place=f"row {at} ({stamps[at]}, item {item_ids[item[at]]!r})",
+                    got=column[at],
+                )
+            out[row, item, k] = column
+        return out
+
+    values = scatter(targets)
+    assert values is not None
+    return Panel(
+        values=values,
+        timestamps=grid.range(start, shape[0]),
+        item_ids=item_ids,
+        freq=grid,
+        target_names=targets,
+        past_covariates=scatter(past),
+        past_covariate_names=past,
+        future_covariates=scatter(future),
+        future_covariate_names=future,
+        static_covariates=_static(table, static, item, item_ids),
+        static_covariate_names=static,
+        tz=tz if tz is not None else zone,
+    )
+
+
+def panel_from_wide(
+    frame: Any,
+    *,
+    timestamp: str,
+    items: Sequence[str] | None,
+    target: str,
+    freq: str | Freq | None,
+    tz: str | None,
+) -> Panel:
+    """See `Panel.from_wide`."""
+    table = as_frame(frame)
+    require_columns(table, [timestamp], argument="timestamp")
+    names = tuple(items) if items is not None else tuple(c for c in table.columns if c != timestamp)
+    require_columns(table, names, argument="items")
+    if not len(table) or not names:
+        raise ShapeError("frame", "has at least one row and one item column")
+    stamps, zone = time_column(table, timestamp)
+    _check_order(stamps, np.zeros(len(stamps), dtype=np.int64), ("frame",))
+    grid = Freq.parse(freq) if freq is not None else Freq.infer(stamps)
+    row = grid.offset(stamps, stamps[0])
+    values = np.full((int(row[-1]) + 1, len(names), 1), np.nan)
+    for k, name in enumerate(names):
+        values[row, k, 0] = number_column(table, name)
+    return Panel(
+        values=values,
+        timestamps=grid.range(stamps[0], len(values)),
+        item_ids=names,
+        freq=grid,
+        target_names=(target,),
+        tz=tz if tz is not None else zone,
+    )
+
+
+def _items(table: Any, item_id: str | None, targets: tuple[str, ...]) -> tuple[tuple[Any, ...], np.ndarray]:
+    """Item ids in order of first appearance, and the item of each row."""
+    if item_id is None:
+        return (targets[0],), np.zeros(len(table), dtype=np.int64)
+    column = table[item_id]
+    if column.null_count():
+        raise DataError(
+            item_id,
+            "has no missing item id",
+            place=f"row {int(np.asarray(column.is_null().to_numpy()).argmax())}",
+        )
+    labels = column.to_numpy()
+    found, first, inverse = np.unique(np.asarray(labels), return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return tuple(found[order].tolist()), rank[inverse]
+
+
+def _check_order(stamps: np.ndarray, item: np.ndarray, item_ids: Sequence[Any]) -> None:
+    by_item = np.argsort(item, kind="stable")  # rows of an item, in the frame's order
+    step = np.diff(stamps[by_item]).astype(np.int64)
+    wrong = np.flatnonzero((step <= 0) & (np.diff(item[by_item]) == 0))
+    if len(wrong):
+        at = int(by_item[wrong[0] + 1])
+        duplicate = step[wrong[0]] == 0
+        raise DataError(
+            "timestamp",
+            "increases strictly within an item",
+            place=f"row {at}, item {item_ids[item[at]]!r}",
+            got=f"{stamps[at]}, {'a duplicate' if duplicate else 'earlier than the row before'}",
+            hint="aggregate or drop duplicates first" if duplicate else "sort the frame by time first",
+        )
+
+
+def _infer(stamps: np.ndarray, item: np.ndarray) -> Freq:
+    longest = np.bincount(item).argmax()
+    return Freq.infer(stamps[item == longest])
+
+
+def _static(
+    table: Any, names: tuple[str, ...], item: np.ndarray, item_ids: Sequence[Any]
+) -> np.ndarray | None:
+    if not names:
+        return None
+    out = np.empty((len(item_ids), len(names)))
+    _, first = np.unique(item, return_index=True)
+    for k, name in enumerate(names):
+        column = number_column(table, name)
+        out[:, k] = column[first]
+        differs = np.flatnonzero(~((column == out[item, k]) | (np.isnan(column) & np.isnan(out[item, k]))))
+        if len(differs):
+            at = int(differs[0])
+            raise DataError(
+                name,
+                "is constant within an item",
+                place=f"row {at}, item {item_ids[item[at]]!r}",
+                got=column[at],
+            )
+    return out

@@ -1,0 +1,139 @@
+"""Charts of a backtest as SVG text, drawn with matplotlib and no global state."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+
+from forecast_core.prediction import ForecastPrediction
+
+if TYPE_CHECKING:
+    from forecast_core.evaluation.backtest import Backtest
+
+__all__ = ["by_horizon", "calibration", "fans"]
+
+_COVERAGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+_BANDS = (0.9, 0.5)
+_ITEMS = 4
+_STEPS = 168  # steps of a fan chart, at most, of consecutive windows
+_ROWS = 4000  # windows that calibration is drawn from, evenly spread
+_BLUE = "#0969da"
+
+
+def by_horizon(result: Backtest, metric: str) -> str:
+    """One line a model: the metric at each step."""
+    figure, axes = _canvas(9.0, 3.2)
+    for scores in result.scores:
+        values = [np.nan if v is None else v for v in scores.by_horizon.get(metric, ())]
+        axes.plot(range(1, len(values) + 1), values, label=scores.label, marker=".", linewidth=1.2)
+    axes.set(xlabel="steps ahead", ylabel=metric)
+    axes.legend(frameon=False)
+    return _svg(figure)
+
+
+def calibration(result: Backtest, predictions: Mapping[str, ForecastPrediction]) -> str:
+    """Nominal against actual coverage of central intervals, a line a model."""
+    figure, axes = _canvas(4.6, 4.2)
+    axes.plot([0, 1], [0, 1], color="#8c959f", linewidth=0.8)
+    targets, mask = result.windows.targets()
+    rows = np.unique(np.linspace(0, len(targets) - 1, min(len(targets), _ROWS)).astype(np.intp))
+    truth, seen = targets[rows], mask[rows]
+    for label, prediction in predictions.items():
+        some = prediction.take(rows)
+        actual = []
+        for coverage in _COVERAGES:
+            lower, upper = some.interval(coverage)
+            actual.append(float(((truth >= lower) & (truth <= upper))[seen].mean()) if seen.any() else np.nan)
+        axes.plot(_COVERAGES, actual, marker=".", label=label, linewidth=1.2)
+    axes.set(xlabel="nominal coverage", ylabel="actual coverage", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.legend(frameon=False)
+    return _svg(figure)
+
+
+def fans(result: Backtest, label: str) -> list[tuple[str, str]]:
+    """Fan charts of some items, (caption, svg): median, 50 % and 90 % bands, and what happened.
+
+    Items are spread from the busiest to the quietest; windows follow each other without overlap up to
+    the end of the backtest.
+    """
+    prediction = result.predictions[label]
+    assert isinstance(prediction, ForecastPrediction)
+    stamps = prediction.timestamps
+    if stamps is None or stamps.ndim != 2:
+        return []
+    targets, _ = result.windows.targets()
+    drawn = []
+    for item in _spread_items(prediction, targets):
+        rows = np.array([k for k, i in enumerate(prediction.item_ids) if i == item])
+        rows = rows[_last_apart(stamps[rows])]
+        drawn.append(
+            (f"{item}: {label}, median with 50 % and 90 % intervals", _fan(prediction, targets, rows))
+        )
+    return drawn
+
+
+def _fan(prediction: ForecastPrediction, targets: np.ndarray, rows: np.ndarray) -> str:
+    figure, axes = _canvas(9.0, 2.8)
+    some = prediction.take(rows)
+    assert some.timestamps is not None
+    for k in range(len(rows)):  # a polygon each, so that gaps between windows stay gaps
+        times = some.timestamps[k]
+        one = some.take([k])
+        if prediction.kind != "point":
+            for coverage, shade in zip(_BANDS, (0.18, 0.3), strict=True):
+                lower, upper = one.interval(coverage)
+                axes.fill_between(
+                    times, lower[0, :, 0], upper[0, :, 0], color=_BLUE, alpha=shade, linewidth=0
+                )
+        axes.plot(times, one.median()[0, :, 0], color=_BLUE, linewidth=1.2)
+        axes.plot(times, targets[rows[k], :, 0], color="#1b1f24", linewidth=0.9)
+    locator = AutoDateLocator()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.set(ylabel=prediction.target_names[0])
+    return _svg(figure)
+
+
+def _spread_items(prediction: ForecastPrediction, targets: np.ndarray) -> list[Any]:
+    items = list(dict.fromkeys(prediction.item_ids))
+    position = {item: k for k, item in enumerate(items)}
+    index = np.array([position[i] for i in prediction.item_ids])
+    size = np.abs(np.where(np.isnan(targets), 0.0, targets)).reshape(len(targets), -1).mean(1)
+    level = np.bincount(index, weights=size) / np.maximum(np.bincount(index), 1)
+    order = np.argsort(-level)
+    chosen = order[np.unique(np.linspace(0, len(items) - 1, min(_ITEMS, len(items))).astype(int))]
+    return [items[k] for k in chosen]
+
+
+def _last_apart(stamps: np.ndarray) -> np.ndarray:
+    """Positions of the last windows that do not overlap, in order of time."""
+    order = np.argsort(stamps[:, 0])
+    chosen: list[int] = []
+    for k in order[::-1].tolist():
+        if len(chosen) * stamps.shape[1] >= _STEPS:
+            break
+        if not chosen or stamps[k, -1] < stamps[chosen[-1], 0]:
+            chosen.append(k)
+    return np.array(chosen[::-1], dtype=np.intp)
+
+
+def _canvas(width: float, height: float) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    return figure, axes
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "forecast"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

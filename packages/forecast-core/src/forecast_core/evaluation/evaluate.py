@@ -1,0 +1,123 @@
+"""`evaluate`: one fitted model on data or windows, beside the task's naive baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from forecast_core import registry
+from forecast_core.data.protocols import Data, Windows
+from forecast_core.errors import CapabilityError, InvalidInputError, LeakError
+from forecast_core.evaluation.scores import Scores, score, skill_against
+from forecast_core.prediction import Prediction
+from forecast_core.predictor import Predictor
+from forecast_core.specs import TaskSpec
+
+__all__ = ["Evaluation", "default_metrics", "evaluate", "refuse_seen", "task_baseline"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found. `prediction` has a row for each of `windows`."""
+
+    scores: Scores
+    baseline: Scores
+    windows: Windows
+    prediction: Prediction
+
+    @property
+    def metrics(self) -> Mapping[str, float | None]:
+        """Metric -> value over all windows, steps and targets; None where it cannot be told."""
+        return self.scores.metrics
+
+    @property
+    def skill(self) -> Mapping[str, float | None]:
+        """Metric -> 1 - value / baseline's value, for metrics where less is better."""
+        return self.scores.skill
+
+    @property
+    def by_horizon(self) -> Mapping[str, tuple[float | None, ...]]:
+        """Metric -> value at each step."""
+        return self.scores.by_horizon
+
+    @property
+    def by_item(self) -> Mapping[str, Mapping[str, float | None]]:
+        """Metric -> item -> value."""
+        return self.scores.by_item
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{k}={'-' if v is None else format(v, '.4g')}" for k, v in self.metrics.items())
+        return f"<Evaluation of {self.scores.label} on {len(self.windows)} windows: {values}>"
+
+
+def evaluate(
+    model: Predictor[Any],
+    data: Data | Windows,
+    *,
+    metrics: Sequence[str] | None = None,
+    horizon: int | None = None,
+    stride: int = 1,
+    baseline: Predictor[Any] | None = None,
+) -> Evaluation:
+    """Score a fitted model on data it has not seen.
+
+    data: windows as they are, or data, of which every `stride`-th window is taken that leaves room for
+    the model's context and horizon. metrics: names of the metric grammar; default: the task's. baseline:
+    default the task's own. Scaled metrics scale on rows up to the first origin. Raises LeakError where
+    the model has seen a row of the targets, MetricError for unknown metrics.
+    """
+    names = list(metrics) if metrics is not None else default_metrics(model.task)
+    windows = _windows(model, data, horizon=horizon, stride=stride)
+    if windows.origins is not None and len(windows):
+        refuse_seen(model, windows.origins.min())
+    reference = baseline if baseline is not None else task_baseline(model.task)
+    if not reference.is_fitted:
+        raise CapabilityError(
+            f"the baseline {reference.spec.id} needs fitting; give a fitted one as baseline="
+        )
+    scored = score(model.spec.id, model, windows, metrics=names)
+    naive = score(reference.spec.id, reference, windows, metrics=names).scores
+    return Evaluation(
+        scores=skill_against(scored.scores, naive),
+        baseline=skill_against(naive, naive),
+        windows=windows,
+        prediction=scored.prediction,
+    )
+
+
+def _windows(model: Predictor[Any], data: Data | Windows, *, horizon: int | None, stride: int) -> Windows:
+    if isinstance(data, Data):
+        if model.task.kind == "classification":
+            return data.windows()
+        steps = horizon if horizon is not None else getattr(model.config, "horizon", None)
+        context = getattr(model.config, "context_length", None)
+        return data.windows(context_length=context, horizon=steps, stride=stride)
+    if isinstance(data, Windows):
+        return data
+    raise InvalidInputError("data", "follows the Data or the Windows protocol", got=type(data).__name__)
+
+
+def default_metrics(task: TaskSpec) -> list[str]:
+    """The task's objective and the customary metrics of its kind."""
+    usual = (
+        ["accuracy", "brier"] if task.kind == "classification" else ["mae", "rmse", "crps", "coverage@0.9"]
+    )
+    return list(dict.fromkeys([task.objective, *usual]))
+
+
+def task_baseline(task: TaskSpec) -> Predictor[Any]:
+    """A new predictor of the task's naive baseline."""
+    return registry.create_model(task.baseline)
+
+
+def refuse_seen(model: Predictor[Any], origin: Any) -> None:
+    """LeakError if the model was fitted or validated on a row after `origin`, the last known row."""
+    seen = model.info.seen_until
+    if seen is not None and np.datetime64(seen) > origin:
+        raise LeakError(
+            f"{model.spec.id} has seen data until {seen}, but is to be tested from after {origin} on; test on "
+            "later data, or fit on earlier"
+        )

@@ -1,0 +1,124 @@
+"""Gaussian mixtures, one for each step; a single component is the Gaussian forecast."""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import ClassVar, Self
+
+import numpy as np
+from pydantic import model_validator
+
+from forecast_core import normal
+from forecast_core.arrays import FloatArray
+from forecast_core.errors import InvalidInputError, ShapeError
+from forecast_core.prediction.base import ForecastPrediction
+from forecast_core.prediction.checks import broadcasts, check_dims, check_finite, check_simplex
+
+__all__ = ["MixturePrediction", "mixture_cdf", "mixture_quantile"]
+
+_BISECTIONS = 80  # halves a bracket below float64 resolution
+
+
+class MixturePrediction(ForecastPrediction):
+    """means, sigmas [item, horizon, target, k]; weights [item, horizon | 1, target | 1, k].
+
+    Weights sum to 1 over k; sigmas are positive, in the target's unit. Steps are independent.
+    """
+
+    kind: ClassVar[str] = "mixture"
+    axes: ClassVar[dict[str, tuple[int | None, int | None]]] = {
+        **ForecastPrediction.axes,
+        "weights": (0, 1),
+        "means": (0, 1),
+        "sigmas": (0, 1),
+    }
+
+    weights: FloatArray
+    means: FloatArray
+    sigmas: FloatArray
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_dims("means", self.means, ("item", "horizon", "target", "component"))
+        check_finite("means", self.means)
+        if self.sigmas.shape != self.means.shape:
+            raise ShapeError("sigmas", f"has the shape of means {self.means.shape}", got=self.sigmas.shape)
+        check_finite("sigmas", self.sigmas)
+        if not (self.sigmas > 0).all():
+            place = tuple(int(i) for i in np.argwhere(self.sigmas <= 0)[0])
+            raise InvalidInputError("sigmas", "are positive", place=f"index {place}")
+        full = self.means.shape
+        if not broadcasts(self.weights.shape, full) or self.weights.shape[-1:] != full[-1:]:
+            raise ShapeError(
+                "weights", "is [item, horizon | 1, target | 1, component]", got=self.weights.shape
+            )
+        check_simplex("weights", self.weights)
+        self._check_axes()
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(rows, horizon, targets)."""
+        i, h, t, _ = self.means.shape
+        return i, h, t
+
+    def _parameters(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        weights = np.broadcast_to(self.weights, self.means.shape).astype(np.float64)
+        return (
+            weights / weights.sum(-1, keepdims=True),
+            self.means.astype(np.float64),
+            self.sigmas.astype(np.float64),
+        )
+
+    def mean(self) -> np.ndarray:
+        """sum_k w_k mu_k, [item, horizon, target]."""
+        weights, means, _ = self._parameters()
+        return (weights * means).sum(-1)
+
+    def variance(self) -> np.ndarray:
+        """Law of total variance: sum_k w_k (sigma_k^2 + (mu_k - mean)^2), [item, horizon, target]."""
+        weights, means, sigmas = self._parameters()
+        centre = (weights * means).sum(-1, keepdims=True)
+        return (weights * (sigmas**2 + (means - centre) ** 2)).sum(-1)
+
+    def _quantile(self, levels: np.ndarray) -> np.ndarray:
+        return mixture_quantile(*self._parameters(), levels)
+
+    def _cdf(self, x: np.ndarray) -> np.ndarray:
+        return mixture_cdf(*self._parameters(), x)
+
+    def _sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        weights, means, sigmas = self._parameters()
+        noise = rng.standard_normal((n, *self.shape))
+        pick = rng.random((n, *self.shape))[..., None] > np.cumsum(weights, -1)[..., :-1]  # [s, i, h, t, k-1]
+        chosen = np.moveaxis(pick.sum(-1), 0, -1)  # [i, h, t, s]
+        centre = np.moveaxis(np.take_along_axis(means, chosen, -1), -1, 0)
+        return centre + noise * np.moveaxis(np.take_along_axis(sigmas, chosen, -1), -1, 0)
+
+
+def mixture_cdf(weights: np.ndarray, means: np.ndarray, sigmas: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """P(X <= x) of Gaussian mixtures; parameters [..., k], x [...], result [...]."""
+    return (weights * normal.cdf((x[..., None] - means) / sigmas)).sum(-1)
+
+
+def mixture_quantile(
+    weights: np.ndarray, means: np.ndarray, sigmas: np.ndarray, levels: np.ndarray
+) -> np.ndarray:
+    """Quantiles of Gaussian mixtures; parameters [..., k], levels [q], result [..., q].
+
+    One component: the closed form. More: bisection between the smallest and the largest quantile of the
+    components, all elements and levels at once.
+    """
+    z = np.array([NormalDist().inv_cdf(level) for level in levels.tolist()])
+    per_component = means[..., None, :] + sigmas[..., None, :] * z[:, None]  # [..., q, k]
+    if means.shape[-1] == 1:
+        return per_component[..., 0]
+    low, high = per_component.min(-1), per_component.max(-1)
+    weights, means, sigmas = (p[..., None, :] for p in (weights, means, sigmas))
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        below = mixture_cdf(weights, means, sigmas, middle) < levels
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+        if (high - low <= np.spacing(np.abs(low) + np.abs(high))).all():
+            break
+    return np.maximum.accumulate(high, axis=-1) if (np.diff(levels) > 0).all() else high

@@ -1,0 +1,441 @@
+"""`Predictor`: the public methods validate, log and time; authors write the underscored ones."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
+from os import PathLike
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from forecast_core import registry
+from forecast_core.artifacts import Manifest, State, read_artifact, write_artifact
+from forecast_core.config import ModelConfig
+from forecast_core.data.protocols import Data, Described, Extendable, HasHistory, Windows
+from forecast_core.errors import (
+    ArtifactError,
+    ArtifactVersionError,
+    CapabilityError,
+    InvalidInputError,
+    NotFittedError,
+    PluginError,
+)
+from forecast_core.prediction import ForecastPrediction, ModelRef, Prediction, Uncertainty
+from forecast_core.run import Run
+from forecast_core.specs import ModelSpec, TaskSpec
+
+__all__ = ["ModelInfo", "Predictor"]
+
+D = TypeVar("D")
+
+_log = logging.getLogger("forecast")
+
+
+class ModelInfo(BaseModel):
+    """What is known of a predictor: its identity, and, once fitted, what it was fitted on.
+
+    data: signature of the training data; trained_on: its SHA-256; seen_until: time of the last row the
+    model has seen, training or validation, as ISO 8601 (None for data without time).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    version: int
+    task: str
+    config: dict[str, JsonValue]
+    fitted: bool = False
+    seed: int | None = None
+    data: dict[str, JsonValue] = {}
+    trained_on: str | None = None
+    validated_on: str | None = None
+    seen_until: str | None = None
+    fit_seconds: float | None = None
+
+
+class Predictor(ABC, Generic[D]):
+    """A model of one task.
+
+    Authors set `config_class` and write `_predict`, and where there is something to fit `_fit`, `_state`
+    and `_load_state`. They may write `_predict_windows` (a batched path for evaluation and serving),
+    `_update` (capability `online`) and `_migrate_state` (when the spec's version rises).
+    """
+
+    config_class: ClassVar[type[ModelConfig]]
+    accepts_windows: ClassVar[bool] = False  # whether `_fit` takes Windows as well as data
+
+    def __init__(self, config: ModelConfig | None = None, *, spec: ModelSpec | None = None) -> None:
+        self.config: Any = self.config_class() if config is None else config
+        self._spec = spec
+        self._info: ModelInfo | None = None
+
+    # identity
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The spec this class was registered under; UnknownIdError if it never was."""
+        if self._spec is None:
+            path = f"{type(self).__module__}:{type(self).__qualname__}"
+            found = [
+                s for m in registry.available_models() if (s := registry.model_spec(m)).entry_point == path
+            ]
+            self._spec = found[0] if found else registry.model_spec(path)
+        return self._spec
+
+    @property
+    def task(self) -> TaskSpec:
+        """The spec of the model's task."""
+        return registry.task_spec(self.spec.task)
+
+    @property
+    def info(self) -> ModelInfo:
+        """Identity, configuration, and what the model was fitted on."""
+        if self._info is not None:
+            return self._info
+        return ModelInfo(
+            id=self.spec.id,
+            version=self.spec.version,
+            task=self.spec.task,
+            config=self.config.model_dump(mode="json"),
+            fitted=not self.spec.capabilities.needs_fit,
+        )
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether `predict` may be called."""
+        return self._info is not None or not self.spec.capabilities.needs_fit
+
+    # fitting
+
+    def fit(
+        self,
+        data: D | Windows,
+        *,
+        validation: D | Windows | None = None,
+        seed: int = 0,
+        run: Run | None = None,
+    ) -> Self:
+        """Fit from scratch on `data`; `validation` serves early stopping and calibration only.
+
+        The same seed on the same data gives the same model. run: where checkpoints and history go and
+        who hears of events. Raises InvalidInputError for data of another task, CapabilityError for
+        covariates, missing values or items the model does not take.
+        """
+        run = run if run is not None else Run()
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+            raise InvalidInputError("seed", "is a whole number in 0..2^32-1", got=repr(seed))
+        self._check_data("data", data, fitting=True)
+        if validation is not None:
+            self._check_data("validation", validation, fitting=True)
+        lineage: dict[str, Any] = {  # of the data as it was given, whatever `_fit` does with it
+            "data": _signature(data),
+            "trained_on": _fingerprint(data),
+            "validated_on": None if validation is None else _fingerprint(validation),
+            "seen_until": _seen_until(data, validation),
+        }
+        began = time.perf_counter()
+        self._info = None
+        run.emit("forecast_run_started")
+        try:
+            self._fit(data, validation=validation, seed=int(seed), run=run)
+        except BaseException as error:
+            run.emit("forecast_run_failed", error=error)
+            raise
+        self._info = ModelInfo(
+            id=self.spec.id,
+            version=self.spec.version,
+            task=self.spec.task,
+            config=self.config.model_dump(mode="json"),
+            fitted=True,
+            seed=int(seed),
+            fit_seconds=time.perf_counter() - began,
+            **lineage,
+        )
+        _log.info("fitted %s in %.1f s", self.spec.id, self._info.fit_seconds)
+        run.emit("forecast_run_finished", result=self._info)
+        return self
+
+    def update(self, data: D) -> Self:
+        """Learn from further rows without refitting; only models that declare `online`."""
+        if not self.spec.capabilities.online:
+            raise CapabilityError(f"{self.spec.id} does not learn online; call fit on all data instead")
+        self._need_fitted("update")
+        self._check_data("data", data, fitting=True)
+        self._update(data)
+        if self._info is not None:
+            seen = _seen_until(data, None)
+            self._info = self._info.model_copy(update={"seen_until": seen, "trained_on": _fingerprint(data)})
+        return self
+
+    # predicting
+
+    def predict(
+        self, data: D, *, horizon: int | timedelta | None = None, future: D | None = None
+    ) -> Prediction:
+        """The steps after the end of `data`, of all its items; targets are never needed for that.
+
+        horizon: steps, or a timedelta that is a whole number of them; default: the configuration's.
+        future: rows after the end with known-future covariates. Raises NotFittedError,
+        MissingFutureError, InvalidInputError (horizon <= 0, data of another task), CapabilityError.
+        """
+        self._need_fitted("predict")
+        self._check_data("data", data)
+        if future is not None:
+            if not isinstance(data, Extendable):
+                raise CapabilityError(f"{type(data).__name__} cannot be extended by future=")
+            self._check_data("future", future, traits=False)
+            data = cast(Any, data).extended(future)
+        return self._finish(self._predict(data, horizon=self._steps(horizon, data)))
+
+    def predict_windows(self, windows: Windows) -> Prediction:
+        """One row for each window, each from what was known at its origin; batched where the model is."""
+        self._need_fitted("predict_windows")
+        if not isinstance(windows, Windows):
+            raise InvalidInputError("windows", "follow the Windows protocol", got=type(windows).__name__)
+        if (source := _source(windows)) is not windows:
+            self._check_data("windows", source, traits=False)
+        self._check_traits("windows", windows)
+        if not len(windows):
+            raise InvalidInputError("windows", "are at least one")
+        prediction = self._finish(self._predict_windows(windows))
+        if len(prediction) != len(windows):
+            raise PluginError(f"{self.spec.id} predicted {len(prediction)} rows for {len(windows)} windows")
+        return prediction
+
+    def predict_uncertainty(self, data: D, *, coverage: float = 0.9) -> Uncertainty:
+        """Mean, variance and central interval of `predict(data)`, [item, horizon, target].
+
+        A single model knows the noise of the future but not its own doubt: kind is "aleatoric". Raises
+        CapabilityError for point and class predictions.
+        """
+        prediction = self.predict(data)
+        if not isinstance(prediction, ForecastPrediction):
+            raise CapabilityError(f"{self.spec.id} predicts classes; its probabilities are its uncertainty")
+        lower, upper = prediction.interval(coverage)
+        return Uncertainty(
+            mean=prediction.mean(),
+            variance=prediction.variance(),
+            lower=lower,
+            upper=upper,
+            coverage=coverage,
+            kind="aleatoric",
+        )
+
+    # storage
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fitted model to a directory, all or nothing; `load_model` reads it.
+
+        An artifact already there is replaced; anything else there is left alone. Raises NotFittedError
+        or ArtifactError.
+        """
+        self._need_fitted("save")
+        if self.spec.capabilities.needs_fit and type(self)._state is Predictor._state:
+            raise PluginError(f"{self.spec.id} needs fitting but has no _state to save")
+        package = self.spec.entry_point.partition(".")[0].partition(":")[0]
+        write_artifact(
+            path,
+            self._state(),
+            spec_id=self.spec.id,
+            spec_version=self.spec.version,
+            config=self.config.model_dump(mode="json"),
+            data=self.info.data,
+            packages=_versions(package, *self.spec.requires),
+            lineage={
+                "trained_on": self.info.trained_on,
+                "validated_on": self.info.validated_on,
+                "seen_until": self.info.seen_until,
+                "seed": self.info.seed,
+            },
+            info=self.info.model_dump(mode="json"),
+        )
+
+    @classmethod
+    def _load(cls, path: str | PathLike[str]) -> Predictor[Any]:
+        manifest, state = read_artifact(path)
+        spec = registry.model_spec(manifest.spec_id)
+        if manifest.spec_version > spec.version:
+            raise ArtifactVersionError(
+                f"{path}: {spec.id} was saved by version {manifest.spec_version} of the model; version "
+                f"{spec.version} is installed; upgrade the package that provides it"
+            )
+        model = registry.create_model(spec.id, **manifest.config)
+        model._restore(manifest, state, path)
+        return model
+
+    def _restore(self, manifest: Manifest, state: State, path: str | PathLike[str]) -> None:
+        try:
+            info = ModelInfo.model_validate(manifest.info)
+            if manifest.spec_version < self.spec.version:
+                state = self._migrate_state(state, manifest.spec_version)
+            self._load_state(state)
+        except (KeyError, ValueError, TypeError, IndexError, RuntimeError, ValidationError) as error:
+            raise ArtifactError(
+                f"{path}: holds no state of {self.spec.id} version {self.spec.version}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        self._info = info if info.trained_on is not None else None
+
+    # for authors
+
+    def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
+        """Fit from scratch. Leave alone where there is nothing to fit."""
+        if self.spec.capabilities.needs_fit:
+            raise PluginError(f"{self.spec.id} declares needs_fit but has no _fit")
+
+    @abstractmethod
+    def _predict(self, data: D, *, horizon: int | None) -> Prediction:
+        """The steps after the end of `data`; horizon is None only for classifiers or if none is known."""
+
+    def _predict_windows(self, windows: Any) -> Prediction:
+        """By default `_predict` once an origin, from the data as known then; override to batch."""
+        if not isinstance(windows, HasHistory):
+            raise PluginError(
+                f"{self.spec.id} needs _predict_windows: {type(windows).__name__} has no histories() from "
+                "which core could predict origin by origin"
+            )
+        horizon = getattr(windows, "horizon", None)
+        parts, order = [], []
+        for at, known, rows in windows.histories():
+            parts.append(self._predict(known, horizon=horizon).take(rows))
+            order.append(at)
+        joined = type(parts[0]).concat([_stamped(part) for part in parts])
+        return joined.take(np.argsort(np.concatenate(order), kind="stable"))
+
+    def _update(self, data: D) -> None:
+        raise PluginError(f"{self.spec.id} declares online but has no _update")
+
+    def _state(self) -> State:
+        """Everything `_predict` needs besides the configuration: arrays and texts."""
+        return State()
+
+    def _load_state(self, state: State) -> None:
+        """Take over what `_state` gave; KeyError or ValueError where it does not fit."""
+
+    def _migrate_state(self, state: State, from_version: int) -> State:
+        """State of an older spec version as the present one expects it."""
+        raise ArtifactVersionError(
+            f"{self.spec.id} version {self.spec.version} cannot read state of version {from_version}"
+        )
+
+    # checks
+
+    def _need_fitted(self, what: str) -> None:
+        if not self.is_fitted:
+            raise NotFittedError(f"{self.spec.id} has to be fitted before {what}; call fit(train) first")
+
+    def _check_data(self, argument: str, data: Any, *, fitting: bool = False, traits: bool = True) -> None:
+        wanted = registry.load_object(self.task.data, owner=self.task.id)
+        if not isinstance(data, wanted):
+            if not (fitting and isinstance(data, Windows)):
+                raise InvalidInputError(
+                    argument, f"is a {wanted.__name__} (task {self.task.id!r})", got=type(data).__name__
+                )
+            if not self.accepts_windows:
+                raise CapabilityError(
+                    f"{self.spec.id} is fitted on a {wanted.__name__}, not on windows of one"
+                )
+        if traits:
+            self._check_traits(argument, data)
+
+    def _check_traits(self, argument: str, data: Any) -> None:
+        if not isinstance(data, Described):
+            return
+        refused = sorted(self.spec.capabilities.refuses(data.traits()))
+        if refused:
+            raise CapabilityError(
+                f"{argument}: {self.spec.id} does not take {', '.join(refused)}; leave them out (covariates: "
+                f"data.without({{{', '.join(map(repr, refused))}}})) or choose a model that does"
+            )
+
+    def _steps(self, horizon: int | timedelta | None, data: Any) -> int | None:
+        if self.task.kind == "classification":
+            if horizon is not None:
+                raise CapabilityError(f"{self.spec.id} classifies; it has no horizon")
+            return None
+        if horizon is None:
+            horizon = getattr(self.config, "horizon", None)
+        if horizon is None:
+            return None
+        if isinstance(horizon, timedelta):
+            freq = getattr(data, "freq", None)
+            if freq is None or not freq.is_fixed:
+                raise InvalidInputError("horizon", "is a number of steps for this data", got=horizon)
+            steps, rest = divmod(np.timedelta64(horizon), freq.delta)
+            if rest != np.timedelta64(0, "us"):
+                raise InvalidInputError("horizon", f"is a whole number of steps of {freq}", got=horizon)
+            horizon = int(steps)
+        if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
+            raise InvalidInputError("horizon", "is a whole number of steps, at least 1", got=repr(horizon))
+        return int(horizon)
+
+    def _finish(self, prediction: Any) -> Prediction:
+        kinds = self.spec.capabilities.prediction_kinds
+        if not isinstance(prediction, Prediction) or prediction.kind not in kinds:
+            got = prediction.kind if isinstance(prediction, Prediction) else type(prediction).__name__
+            raise PluginError(
+                f"{self.spec.id} declares predictions of kind {' or '.join(kinds)}, but gave {got}"
+            )
+        ref = ModelRef(id=self.spec.id, version=self.spec.version, trained_on=self.info.trained_on)
+        return prediction.model_copy(update={"model": ref})
+
+    def __repr__(self) -> str:
+        state = "fitted" if self._info is not None else "ready" if self.is_fitted else "not fitted"
+        return f"<{self.spec.id} ({state})>"
+
+
+def _stamped(part: Prediction) -> Prediction:
+    """Timestamps a row, so that predictions of different origins can be joined."""
+    if isinstance(part, ForecastPrediction) and part.timestamps is not None and part.timestamps.ndim == 1:
+        return part.replace(timestamps=np.tile(part.timestamps, (len(part), 1)))
+    return part
+
+
+def _source(data: Any) -> Any:
+    """The data behind windows, where they tell; else what was given."""
+    return getattr(data, "panel", getattr(data, "data", data)) if not isinstance(data, Data) else data
+
+
+def _signature(data: Any) -> dict[str, JsonValue]:
+    source = _source(data)
+    describe = getattr(source, "signature", None)
+    return dict(describe()) if describe is not None else {"type": type(source).__name__.lower()}
+
+
+def _fingerprint(data: Any) -> str:
+    fingerprint = getattr(_source(data), "fingerprint", None)
+    if fingerprint is None:
+        raise PluginError(f"{type(data).__name__} has no fingerprint for lineage")
+    return str(fingerprint())
+
+
+def _seen_until(data: Any, validation: Any) -> str | None:
+    """Time of the last row among training and validation; None for data without time."""
+    last: list[np.datetime64] = []
+    for part in (data, validation):
+        if part is None:
+            continue
+        if isinstance(part, Data):
+            times = part.timeline[: getattr(part, "known_rows", len(part.timeline))]
+        else:
+            times = part.label_ends if part.label_ends is not None else np.array([])
+        if len(times) and times.dtype.kind == "M":
+            last.append(times.max())
+    return str(max(last)) if last else None
+
+
+def _versions(*packages: str) -> Mapping[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("forecast-core", "numpy", *(p.replace("_", "-") for p in packages)):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""Task `series`: panels of time series, their naive baselines and sample data."""

@@ -1,0 +1,36 @@
+"""Pydantic's errors in our words: one typed error naming the field, the rule and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+from forecast_core.errors import ForecastError, InvalidInputError, near_misses
+
+__all__ = ["typed_error"]
+
+
+def typed_error(
+    owner: str,
+    error: ValidationError,
+    *,
+    known: Iterable[str] = (),
+    kind: type[InvalidInputError] = InvalidInputError,
+) -> ForecastError:
+    """The first problem of a pydantic error as `kind`; an error of ours inside it comes out as it was.
+
+    owner: the class being validated; known: its field names, for near misses of unknown ones.
+    """
+    first = error.errors(include_url=False)[0]
+    inner = first.get("ctx", {}).get("error")
+    if isinstance(inner, ForecastError):
+        return inner
+    path = ".".join(str(part) for part in first["loc"])
+    argument = f"{owner}.{path}" if path else owner
+    if first["type"] == "extra_forbidden":
+        return kind(argument, "is not a field", hint=near_misses(path, known))
+    message = str(inner) if isinstance(inner, ValueError) else first["msg"]
+    message = message[0].lower() + message[1:]
+    given = None if first["type"] in ("missing", "value_error") else repr(first["input"])[:80]
+    return kind(argument, message, got=given)

@@ -1,0 +1,115 @@
+"""Options of this package's models; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from forecast_core.config import ModelConfig, Search
+from forecast_core.data.calendar import CALENDAR_FEATURES
+from forecast_core.errors import ConfigError, near_misses
+
+__all__ = ["LSTMConfig"]
+
+
+class LSTMConfig(ModelConfig):
+    """Options of `timeseries/lstm`."""
+
+    context_length: Annotated[int, Search(24, 336, step=24)] = Field(
+        default=48, ge=1, description="rows of history the network reads"
+    )
+    horizon: int = Field(default=24, ge=1, description="steps ahead it is trained for")
+    head: Literal["quantile", "gaussian", "point"] = Field(
+        default="quantile", description="what each step is answered with"
+    )
+    quantile_levels: tuple[float, ...] = Field(
+        default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95), description="levels of the quantile head"
+    )
+    hidden_size: Annotated[int, Search(32, 256, log=True)] = Field(
+        default=64, ge=1, description="units of a layer"
+    )
+    num_layers: Annotated[int, Search(1, 3)] = Field(default=2, ge=1, description="stacked LSTM layers")
+    head_size: Annotated[int, Search(32, 256, log=True)] = Field(
+        default=128, ge=1, description="units of the head of a step"
+    )
+    dropout: Annotated[float, Search(0.0, 0.5)] = Field(default=0.2, ge=0, lt=1, description="dropout rate")
+    lags: tuple[int, ...] = Field(
+        default=(),
+        description="earlier targets given as known inputs, in steps back; each at least the horizon",
+    )
+    residual: bool = Field(default=True, description="predict the difference to the mean of the lags")
+    calendar: tuple[str, ...] = Field(
+        default=("hour_sin", "hour_cos", "is_weekend", "weekday_sin", "weekday_cos"),
+        description="calendar features of each row",
+    )
+    item_embedding: int = Field(
+        default=8, ge=0, description="size of what is learnt of each item; 0: nothing"
+    )
+    normalisation: Literal["window", "item"] = Field(
+        default="window",
+        description="scale by the window's own mean and spread, or by the item's in training",
+    )
+    weighting: Literal["scale", "equal"] = Field(
+        default="equal", description="errors count in the target's unit, or the same in every window"
+    )
+    max_epochs: Annotated[int, Search(5, 50)] = Field(
+        default=20, ge=1, description="passes over sampled windows"
+    )
+    batch_size: Annotated[int, Search(64, 512, log=True)] = Field(
+        default=256, ge=1, description="windows a step"
+    )
+    learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
+        default=3e-3, gt=0, description="peak of the schedule"
+    )
+    weight_decay: float = Field(default=0.0, ge=0, description="decoupled decay of weights")
+    schedule: Literal["one-cycle", "cosine", "constant"] = Field(
+        default="one-cycle", description="learning rate over time"
+    )
+    windows_per_epoch: int | None = Field(
+        default=16_384, ge=1, description="random windows an epoch; none: every window"
+    )
+    patience: int | None = Field(
+        default=None, ge=1, description="epochs without better validation before stopping; none: all epochs"
+    )
+    gradient_clip: float | None = Field(default=1.0, gt=0, description="largest norm of the gradient")
+    device: str = Field(default="cpu", description="cpu, cuda or cuda:N")
+    precision: Literal["32", "bf16"] = Field(default="32", description="arithmetic of the network")
+
+    @field_validator("quantile_levels")
+    @classmethod
+    def _levels(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        rises = all(a < b for a, b in itertools.pairwise(levels))
+        if len(levels) < 2 or not rises or not (levels[0] > 0 and levels[-1] < 1):
+            raise ConfigError(
+                "LSTMConfig.quantile_levels",
+                "are at least two, strictly increasing within (0, 1)",
+                got=levels,
+            )
+        return levels
+
+    @field_validator("calendar")
+    @classmethod
+    def _features(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in CALENDAR_FEATURES:
+                raise ConfigError(
+                    "LSTMConfig.calendar",
+                    "holds calendar features",
+                    got=repr(name),
+                    hint=near_misses(name, CALENDAR_FEATURES),
+                )
+        return names
+
+    @model_validator(mode="after")
+    def _lags_are_known(self) -> Self:
+        if any(lag < self.horizon for lag in self.lags):
+            raise ConfigError(
+                "LSTMConfig.lags",
+                f"are at least the horizon ({self.horizon}), or they would not be known",
+                got=self.lags,
+            )
+        if len(set(self.lags)) != len(self.lags):
+            raise ConfigError("LSTMConfig.lags", "are distinct", got=self.lags)
+        return self

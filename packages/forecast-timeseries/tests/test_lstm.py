@@ -1,0 +1,197 @@
+"""`timeseries/lstm`: what it takes, what it answers, and that it learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import forecast_core as fc
+from forecast_core.errors import (
+    CapabilityError,
+    ConfigError,
+    DataError,
+    InvalidInputError,
+    LeakError,
+    MissingFutureError,
+    NotFittedError,
+    ShapeError,
+)
+from forecast_core.series.sample import sample_panel
+
+SMALL = {
+    "context_length": 24,
+    "horizon": 6,
+    "hidden_size": 8,
+    "head_size": 16,
+    "num_layers": 1,
+    "max_epochs": 2,
+    "batch_size": 32,
+    "windows_per_epoch": 64,
+}
+
+
+def fitted(panel: fc.Panel, **options: Any) -> Any:
+    return fc.create_model("timeseries/lstm", **{**SMALL, **options}).fit(panel, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"), [("quantile", "quantile"), ("gaussian", "mixture"), ("point", "point")]
+)
+def test_each_head_answers_all_items_with_its_kind(head: str, kind: str) -> None:
+    panel = sample_panel(rows=150, items=3)
+    p = fitted(panel, head=head).predict(panel)
+    assert p.kind == kind
+    assert p.mean().shape == (3, 6, 1)
+    assert p.item_ids == panel.item_ids
+    assert p.timestamps[0] == panel.timestamps[-1] + np.timedelta64(1, "h")
+
+
+def test_a_shorter_horizon_is_the_beginning_of_the_full_one() -> None:
+    panel = sample_panel(rows=150)
+    model = fitted(panel)
+    np.testing.assert_array_equal(model.predict(panel, horizon=2).mean(), model.predict(panel).mean()[:, :2])
+    with pytest.raises(InvalidInputError, match="at most 6"):
+        model.predict(panel, horizon=7)
+
+
+def test_covariates_of_every_sort_are_used() -> None:
+    panel = sample_panel(rows=150, past_covariates=1, future_covariates=2, static_covariates=1)
+    model = fitted(panel.between(None, panel.timestamps[140]))
+    known = panel.between(None, panel.timestamps[140])
+    future = panel.between(panel.timestamps[140], panel.timestamps[146])
+    blank = replace(future, values=np.full_like(future.values, np.nan))
+    base = model.predict(known, future=blank).mean()
+    assert future.future_covariates is not None
+    moved = model.predict(
+        known, future=replace(blank, future_covariates=future.future_covariates + 5.0)
+    ).mean()
+    assert not np.allclose(base, moved)
+    with pytest.raises(MissingFutureError, match="6 rows"):
+        model.predict(known)
+
+
+def test_lags_and_residual_make_an_untrained_network_near_seasonal() -> None:
+    panel = sample_panel(rows=240, items=2)
+    config = {"lags": (24,), "head": "point", "max_epochs": 1, "learning_rate": 1e-6}
+    model = fitted(panel, **config)
+    naive = fc.create_model("series/seasonal-naive", seasonality=24).predict(panel, horizon=6).mean()
+    plain = fitted(panel, **{**config, "residual": False})
+    assert np.abs(model.predict(panel).mean() - naive).mean() < 6.0
+    assert (
+        np.abs(plain.predict(panel).mean() - naive).mean()
+        > np.abs(model.predict(panel).mean() - naive).mean()
+    )
+
+
+def test_missing_values_are_masked_in_training_and_prediction() -> None:
+    panel = sample_panel(rows=200, missing=0.3)
+    p = fitted(panel).predict(panel)
+    assert np.isfinite(p.mean()).all()
+    empty = panel.values.copy()
+    empty[-24:, 0] = np.nan
+    assert np.isfinite(fitted(panel).predict(replace(panel, values=empty)).mean()).all()
+
+
+def test_several_targets_at_once() -> None:
+    panel = sample_panel(rows=150, items=2)
+    both = replace(
+        panel, values=np.concatenate([panel.values, -panel.values], axis=2), target_names=("up", "down")
+    )
+    p = fitted(both, lags=(24,)).predict(both)
+    assert p.mean().shape == (2, 6, 2)
+
+
+def test_it_beats_the_naive_on_a_cycle_it_can_learn() -> None:
+    panel = sample_panel(rows=900, items=3)
+    train, valid, test = fc.splits.time_split(panel, (0.7, 0.15, 0.15))
+    model = fc.create_model(
+        "timeseries/lstm",
+        **{**SMALL, "max_epochs": 12, "windows_per_epoch": 1024, "hidden_size": 16, "learning_rate": 5e-3},
+    ).fit(train, validation=valid, seed=1)
+    result = fc.backtest(
+        [model, fc.create_model("series/seasonal-naive", seasonality=24)],
+        panel,
+        start=test.timestamps[0],
+        horizon=6,
+        stride=6,
+        metrics=["mae", "coverage@0.9"],
+    )
+    assert result["timeseries/lstm"].skill["mae"] > 0.1
+    assert 0.75 < result["timeseries/lstm"].metrics["coverage@0.9"] < 0.99
+
+
+def test_save_and_load_predict_the_same(tmp_path: Path) -> None:
+    panel = sample_panel(rows=150, missing=0.1)
+    model = fitted(panel, lags=(24,))
+    model.save(tmp_path / "m")
+    assert fc.load_model(tmp_path / "m").predict(panel) == model.predict(panel)
+
+
+def test_validation_windows_reach_back_into_training_rows() -> None:
+    panel = sample_panel(rows=200)
+    cut = panel.timestamps[190]
+    model = fc.create_model("timeseries/lstm", **SMALL, patience=1)
+    model.fit(
+        panel.between(None, cut), validation=panel.between(cut, None), seed=0
+    )  # 10 rows < context_length
+    assert model.info.seen_until == str(panel.timestamps[-1])
+
+
+def test_fitting_on_windows_is_fitting_on_the_rows_they_cover() -> None:
+    panel = sample_panel(rows=150)
+    windows = panel.windows(context_length=24, horizon=6)
+    by_windows = fc.create_model("timeseries/lstm", **SMALL).fit(windows, seed=3)
+    by_panel = fc.create_model("timeseries/lstm", **SMALL).fit(panel, seed=3)
+    np.testing.assert_array_equal(by_windows.predict(panel).mean(), by_panel.predict(panel).mean())
+
+
+def test_testing_on_seen_rows_is_a_leak() -> None:
+    panel = sample_panel(rows=150)
+    model = fitted(panel)
+    with pytest.raises(LeakError, match="has seen data until"):
+        fc.backtest([model], panel, start=panel.timestamps[100], horizon=6, metrics=["mae"])
+    with pytest.raises(LeakError):
+        fc.evaluate(model, panel, metrics=["mae"])
+
+
+def test_bad_input_is_refused_with_typed_errors() -> None:
+    panel = sample_panel(rows=150)
+    model = fitted(panel)
+    with pytest.raises(ShapeError, match="context_length"):
+        model.predict(panel.rows(0, 20))
+    with pytest.raises(ShapeError, match="context_length"):
+        fitted(panel.rows(0, 20))
+    with pytest.raises(DataError, match="item-x"):
+        model.predict(replace(panel, item_ids=("item-0", "item-1", "item-x")))
+    with pytest.raises(DataError, match="target_names"):
+        model.predict(replace(panel, target_names=("other",)))
+    with pytest.raises(DataError, match="past_covariate_names"):
+        model.predict(sample_panel(rows=150, past_covariates=1))
+    with pytest.raises(DataError, match="observed target"):
+        fitted(replace(panel, values=np.full_like(panel.values, np.nan)))
+    with pytest.raises(NotFittedError):
+        fc.create_model("timeseries/lstm", **SMALL).predict(panel)
+    with pytest.raises(CapabilityError):
+        model.update(panel)
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"lags": (3,)}, "lags"),
+        ({"lags": (24, 24)}, "lags"),
+        ({"calendar": ("hour_sine",)}, "hour_sin"),
+        ({"quantile_levels": (0.5, 0.1)}, "quantile_levels"),
+        ({"quantile_levels": (0.5,)}, "quantile_levels"),
+        ({"horizon": 0}, "horizon"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"hidden": 3}, "hidden_size"),
+    ],
+)
+def test_wrong_options_name_the_field(options: dict[str, Any], names: str) -> None:
+    with pytest.raises(ConfigError, match=names):
+        fc.create_model("timeseries/lstm", **{**SMALL, **options})
