@@ -32,22 +32,28 @@ class Windows:
         return WINDOWS
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Context [n, context, column] and the next row's first column [n]."""
         rows = self.windows[index]
         return rows[:, :-1], rows[:, -1, 0]
 
 
 class LSTM(nn.Module):
+    """A small recurrent network: most of the time goes into the network itself."""
+
     def __init__(self) -> None:
         super().__init__()
         self.lstm = nn.LSTM(COLUMNS, 32, batch_first=True)
         self.head = nn.Linear(32, 1)
 
     def forward(self, rows: Tensor) -> Tensor:
+        """Rows [n, context, column] to [n]."""
         out: Tensor = self.head(self.lstm(rows)[0][:, -1])
         return out[:, 0]
 
 
 class Perceptron(nn.Sequential):
+    """A quick network: whatever the loop adds shows."""
+
     def __init__(self) -> None:
         super().__init__(
             nn.Flatten(), nn.Linear(CONTEXT * COLUMNS, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(),

@@ -318,7 +318,7 @@ def test_state_of_a_newer_version_is_refused(registered: Registered, tmp_path: P
     registered(version=3)
     fc.create_model("toys/mean").fit(PANEL).save(tmp_path / "m")
     registered(version=2)
-    with pytest.raises(ArtifactVersionError, match="saved by version 3.*version 2 is installed"):
+    with pytest.raises(ArtifactVersionError, match=r"saved by version 3.*version 2 is installed"):
         fc.load_model(tmp_path / "m")
 
 

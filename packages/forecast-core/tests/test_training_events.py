@@ -65,11 +65,8 @@ def history(folder):
 def test_a_run_makes_nothing_before_something_is_written(tmp_path):
     run = Run(tmp_path / "new")
     run.emit("forecast_run_started")
-    assert (run.id, run.directory, run.checkpoints) == (
-        "new",
-        tmp_path / "new",
-        tmp_path / "new" / "checkpoints",
-    )
+    assert (run.id, run.directory) == ("new", tmp_path / "new")
+    assert run.checkpoints == tmp_path / "new" / "checkpoints"
     assert not run.resume
     assert not os.listdir(tmp_path)
 
@@ -116,8 +113,11 @@ def test_listeners_hear_every_event_with_its_arguments():
     run.emit("forecast_run_finished", result=result)
     run.emit("forecast_run_failed", error=error)
     assert ear.heard == [
-        ("started", run), ("epoch", run, 1, {"train_loss": 1.0}), ("finished", run, result), ("failed", run, error),
-    ]  # fmt: skip
+        ("started", run),
+        ("epoch", run, 1, {"train_loss": 1.0}),
+        ("finished", run, result),
+        ("failed", run, error),
+    ]
 
 
 def test_plugins_hear_too_before_listeners():

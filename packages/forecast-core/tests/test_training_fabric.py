@@ -129,13 +129,16 @@ class Points:
 folder, devices, batch, resume = pathlib.Path(sys.argv[1]), *map(int, sys.argv[2:])
 rank = os.environ.get("RANK", "0")
 torch.manual_seed(int(rank))  # the weights of the first process count
-network = torch.nn.Sequential(torch.nn.Linear(1, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1), torch.nn.Flatten(0))
+network = torch.nn.Sequential(
+    torch.nn.Linear(1, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1), torch.nn.Flatten(0)
+)
 loss = lambda module, batch: (module(batch[0]) - batch[1]).square().mean()
 result = fit_network(
-    network, Points(64), loss, seed=3, validation=Points(9), run=Run(folder / "run", resume=bool(resume),
-    listeners=[HistoryWriter()]),
-    options=TrainingOptions(max_epochs=6, batch_size=batch, learning_rate=0.02, gradient_clip=0.5, accumulate=2,
-                            devices=devices),
+    network, Points(64), loss, seed=3, validation=Points(9),
+    run=Run(folder / "run", resume=bool(resume), listeners=[HistoryWriter()]),
+    options=TrainingOptions(
+        max_epochs=6, batch_size=batch, learning_rate=0.02, gradient_clip=0.5, accumulate=2, devices=devices
+    ),
 )
 losses = torch.tensor([[r.train_loss, r.valid_loss] for r in result.history], dtype=torch.float64)
 write_atomically(folder / f"rank{rank}", [save({**network.state_dict(), "losses": losses})])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -19,7 +20,7 @@ STEPS = st.integers(2, 300)
 def test_cosine_falls_from_one_towards_zero(total):
     factors = [rate_factor("cosine", step, total_steps=total) for step in range(total)]
     assert factors[0] == 1.0
-    assert all(a > b for a, b in zip(factors, factors[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(factors))
     assert factors[-1] > 0
     assert rate_factor("cosine", total, total_steps=total) == pytest.approx(0, abs=1e-12)
     if total % 2 == 0:

@@ -2,11 +2,12 @@
 
 `Array` takes floats, integers, booleans, datetime64 and timedelta64 (both kept in microseconds);
 `FloatArray` turns whatever is numeric into float64 (float32 stays float32). Arrays given to a model are
-copied unless they are read-only already, so that nobody can change a prediction from outside.
+copied unless nobody can write to their memory, so that a prediction cannot be changed from outside.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -15,18 +16,33 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
-__all__ = ["Array", "FloatArray", "arrays_equal", "frozen"]
+from forecast_core.errors import InvalidInputError, ShapeError
+
+__all__ = ["Array", "FloatArray", "arrays_equal", "frozen", "positions"]
 
 _TIME = {"M": "datetime64[us]", "m": "timedelta64[us]"}
 _JSON_DTYPES = ("float64", "float32", "int64", "bool", *_TIME.values())
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
-    """The same numbers in an array that cannot be written to; copied only where it could be."""
-    if array.flags.writeable:
+    """The same numbers in an array that cannot be written to; copied only where somebody could."""
+    if _writeable(array):
         array = array.copy()
         array.flags.writeable = False
     return array
+
+
+def _writeable(array: np.ndarray) -> bool:
+    """Whether the array, or whatever it is a view of, can be written to."""
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            return True
+        owner = owner.base
+    try:
+        return owner is not None and not memoryview(owner).readonly
+    except TypeError:  # memory of something that does not say
+        return True
 
 
 def arrays_equal(a: np.ndarray, b: np.ndarray) -> bool:
@@ -36,16 +52,37 @@ def arrays_equal(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fMm"))
 
 
+def positions(argument: str, index: np.ndarray | Sequence[int], *, length: int) -> np.ndarray:
+    """Positions [k] along an axis of some length, from whole numbers (negative from the end) or a mask.
+
+    Raises ShapeError for a mask of another length, InvalidInputError for a position that is not there.
+    """
+    at = np.asarray(index)
+    if at.ndim != 1:
+        raise ShapeError(argument, "is a list of positions or a mask", got=at.shape)
+    if at.dtype == np.bool_:
+        if len(at) != length:
+            raise ShapeError(argument, f"has {length} entries where it is a mask", got=len(at))
+        return np.flatnonzero(at)
+    if len(at) and at.dtype.kind not in "iu":
+        raise InvalidInputError(argument, "holds whole numbers", got=at.dtype)
+    outside = np.flatnonzero((at < -length) | (at >= length))
+    if len(outside):
+        place, got = f"entry {outside[0]}", at[outside[0]]
+        raise InvalidInputError(argument, f"lies in [0, {length})", place=place, got=got)
+    return at.astype(np.intp, copy=False)
+
+
 def _normalise(array: np.ndarray, floating: bool) -> np.ndarray:
     kind = array.dtype.kind
-    if floating:
-        if kind not in "fiub":
-            raise ValueError(f"must hold numbers, got dtype {array.dtype}")
+    if kind == "f" or (floating and kind in "iub"):
         wanted = array.dtype if array.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    elif kind == "f":
-        wanted = array.dtype if array.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    elif floating:
+        raise ValueError(f"must hold numbers, got dtype {array.dtype}")
     elif kind in "iu":
         wanted = np.dtype(np.int64)
+        if kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
+            raise ValueError(f"must hold whole numbers below 2**63, got {array.max()}")
     elif kind == "b":
         wanted = np.dtype(np.bool_)
     elif kind in _TIME:
@@ -60,7 +97,7 @@ def _parse(value: Any, floating: bool) -> np.ndarray:
         value = _from_json(value)
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError) as error:  # ragged nesting
+    except (ValueError, TypeError, RuntimeError) as error:  # ragged nesting, a tensor that has a gradient
         raise ValueError(f"must be a rectangular array ({error})") from error
     return frozen(_normalise(array, floating))
 
@@ -70,11 +107,15 @@ def _from_json(value: dict[str, Any]) -> np.ndarray:
         raise ValueError(f"an array in JSON has the keys dtype, shape and data; dtype one of {_JSON_DTYPES}")
     data, dtype = value["data"], np.dtype(value["dtype"])
     try:
-        if dtype.kind == "m":
-            array = np.array(data, dtype=np.int64).view(dtype)
-        else:  # "nan" and "inf" come as strings, which numpy reads as floats
-            array = np.array(data, dtype=dtype)
-        return array.reshape([int(n) for n in value["shape"]])
+        shape = [int(n) for n in value["shape"]]
+        if dtype.kind in "fM":  # numpy reads "nan" and "inf" as floats, and times from ISO 8601
+            with np.errstate(over="ignore"):
+                return np.array(data, dtype=dtype).reshape(shape)
+        array = np.array(data)
+        if array.size and array.dtype.kind != ("b" if dtype.kind == "b" else "i"):
+            raise ValueError(f"holds {array.dtype}")
+        array = array.astype(np.bool_ if dtype.kind == "b" else np.int64)
+        return array.view(dtype).reshape(shape)
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"data does not fit dtype and shape ({error})") from error
 

@@ -31,6 +31,6 @@ def typed_error(
     if first["type"] == "extra_forbidden":
         return kind(argument, "is not a field", hint=near_misses(path, known))
     message = str(inner) if isinstance(inner, ValueError) else first["msg"]
-    message = message[0].lower() + message[1:]
+    message = message[:1].lower() + message[1:]
     given = None if first["type"] in ("missing", "value_error") else repr(first["input"])[:80]
     return kind(argument, message, got=given)

@@ -125,9 +125,7 @@ class Subject:
 
     def data(self, variant: Variant = "plain", *, seed: int = 0) -> Any:
         """Fresh sample data that the model takes by its own declaration."""
-        options: dict[str, Any] = self._rich_options if variant == "rich" else {}
-        if not self.spec.capabilities.multi_item and "items" in self.options:
-            options = {**options, "items": 1}
+        options = {**self._one_item, **(self._rich_options if variant == "rich" else {})}
         data = self.sample(seed=seed, **options)
         if isinstance(data, Described):
             refused = self.spec.capabilities.refuses(data.traits())
@@ -143,8 +141,13 @@ class Subject:
         option = _OPTION.get(trait, trait)
         if option not in self.options:
             return None
-        options: dict[str, Any] = {option: _AMOUNT[trait]}
+        options: dict[str, Any] = {**self._one_item, option: _AMOUNT[trait]}
         return self.sample(**options)
+
+    @property
+    def _one_item(self) -> dict[str, Any]:
+        """The option of `sample_data` that a model of single items needs."""
+        return {"items": 1} if not self.declares("multi_item") and "items" in self.options else {}
 
     @cached_property
     def _rich_options(self) -> dict[str, Any]:

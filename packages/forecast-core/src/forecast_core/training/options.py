@@ -1,0 +1,72 @@
+"""`TrainingOptions`: how a network is trained, apart from its data, its loss and its seed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from forecast_core.config import ModelConfig
+
+__all__ = ["Schedule", "TrainingOptions"]
+
+Schedule = Literal["constant", "cosine", "one-cycle"]
+
+
+class TrainingOptions(ModelConfig):
+    """How `fit_network` trains; ConfigError for an unknown field or a value out of bounds.
+
+    A step is one update of the weights, from `batch_size * accumulate` windows (and from that many on each
+    device).
+    """
+
+    max_epochs: int = Field(ge=1, description="passes over (sampled) windows, at most")
+    batch_size: int = Field(ge=1, description="windows in one forward pass")
+    learning_rate: float = Field(gt=0, description="peak of the schedule")
+    optimizer: Literal["adam", "adamw"] = Field(
+        default="adamw",
+        description="adam adds weight_decay to the gradient, adamw shrinks weights apart from it",
+    )
+    weight_decay: float = Field(default=0.0, ge=0, description="pull of weights towards zero")
+    windows_per_epoch: int | None = Field(
+        default=None,
+        ge=1,
+        description="random windows an epoch, without repeats; none, or more than there are: all",
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        description="epochs without better validation loss before stopping; none: all epochs. Says nothing "
+        "where there is no validation",
+    )
+    min_delta: float = Field(default=0.0, ge=0, description="what validation must gain to count as better")
+    gradient_clip: float | None = Field(default=None, gt=0, description="largest norm of the whole gradient")
+    accumulate: int = Field(default=1, ge=1, description="batches whose gradients make one step")
+    schedule: Schedule = Field(default="constant", description="learning rate over steps")
+    warmup: float = Field(default=0.3, ge=0, lt=1, description="share of steps that one-cycle rises")
+    ema: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="decay of a moving average of weights, evaluated and kept instead of them",
+    )
+    precision: Literal["32", "bf16", "16"] = Field(
+        default="32", description="arithmetic of the forward pass; weights stay as they are"
+    )
+    device: str = Field(default="cpu", description="cpu, cuda, cuda:N, or another device of torch")
+    deterministic: bool = Field(
+        default=False,
+        description="refuse operations whose result depends on timing; the CPU has next to none",
+    )
+    fabric: bool = Field(
+        default=False, description="leave device, precision and processes to lightning-fabric"
+    )
+    strategy: Literal["ddp"] | None = Field(
+        default=None, description="ddp: a process a device, started by torchrun; implies fabric"
+    )
+    devices: int = Field(default=1, ge=1, description="devices trained on at once; more than one implies ddp")
+
+    @property
+    def uses_fabric(self) -> bool:
+        """Whether lightning-fabric runs the steps."""
+        return self.fabric or self.strategy is not None or self.devices > 1

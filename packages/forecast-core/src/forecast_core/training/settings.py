@@ -1,0 +1,49 @@
+"""What has to be the same for a run to go on from its checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sized
+from typing import Any
+
+from pydantic import JsonValue
+from torch import Tensor, nn
+
+from forecast_core.errors import ConfigError
+from forecast_core.training.options import TrainingOptions
+
+__all__ = ["check_settings", "run_settings"]
+
+
+def run_settings(
+    network: nn.Module, options: TrainingOptions, *, seed: int, source: Sized, validation: Sized | None
+) -> dict[str, JsonValue]:
+    """Options, seed, numbers of windows, and a digest of the network's state: names, types, shapes."""
+    state = [[name, _shape(value)] for name, value in network.state_dict().items()]
+    trained = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    signature = hashlib.sha256(json.dumps([state, trained]).encode()).hexdigest()
+    return {
+        **{f"options.{name}": value for name, value in options.model_dump(mode="json").items()},
+        "seed": seed,
+        "windows": len(source),
+        "validation windows": None if validation is None else len(validation),
+        "network signature": signature,
+    }
+
+
+def check_settings(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> None:
+    """Raise ConfigError naming the first setting that differs."""
+    for name in {**now, **before}:
+        if before.get(name) != now.get(name):
+            raise ConfigError(
+                "run",
+                "is resumed with the settings it began with",
+                place=name,
+                got=f"{now.get(name)!r} instead of {before.get(name)!r}",
+                hint="start a new run to change them",
+            )
+
+
+def _shape(value: Any) -> list[JsonValue]:
+    return [str(value.dtype), *value.shape] if isinstance(value, Tensor) else [type(value).__name__]
