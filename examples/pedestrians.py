@@ -17,7 +17,7 @@ from forecast_core.run import Run
 from forecast_core.training.history import HistoryWriter
 from forecast_core.training.progress import ProgressBar
 
-WEEK = 168
+DAY, WEEK = 24, 168
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
         "timeseries/lstm",
         context_length=48,
         horizon=24,
-        lags=(WEEK, 2 * WEEK, 3 * WEEK, 4 * WEEK),
+        lags=(DAY, 2 * DAY, *(k * WEEK for k in range(1, 7))),
         weighting="scale",
         max_epochs=options.epochs,
     )
