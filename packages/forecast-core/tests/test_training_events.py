@@ -234,11 +234,13 @@ def test_no_folder_no_history(caplog):
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '[{"loss": 1}]', '{"epoch": 1}'])
-def test_a_damaged_history_is_reported_and_left_alone(content, tmp_path, caplog):
+def test_a_damaged_history_is_reported_and_left_alone_but_by_a_fresh_run(content, tmp_path, caplog):
     (tmp_path / "history.json").write_text(content)
     tell(Run(tmp_path, resume=True, listeners=[HistoryWriter()]), 2)
     assert "is no history of a run" in caplog.text
     assert (tmp_path / "history.json").read_text() == content
+    tell(Run(tmp_path, listeners=[HistoryWriter()]), 1)
+    assert [row["epoch"] for row in history(tmp_path)] == [1]
 
 
 # progress

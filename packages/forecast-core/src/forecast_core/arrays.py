@@ -115,7 +115,8 @@ def _from_json(value: dict[str, Any]) -> np.ndarray:
         if array.size and array.dtype.kind != ("b" if dtype.kind == "b" else "i"):
             raise ValueError(f"holds {array.dtype}")
         array = array.astype(np.bool_ if dtype.kind == "b" else np.int64)
-        return array.view(dtype).reshape(shape)
+        result: np.ndarray = array.view(dtype).reshape(shape)
+        return result
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"data does not fit dtype and shape ({error})") from error
 

@@ -309,6 +309,11 @@ class Predictor(ABC, Generic[D]):
         joined = type(parts[0]).concat([_stamped(part) for part in parts])
         return joined.take(np.argsort(np.concatenate(order), kind="stable"))
 
+    def _context_rows(self, data: D) -> int | None:
+        """Rows of history a prediction needs at least, so that evaluation begins after them."""
+        rows = getattr(self.config, "context_length", None)
+        return None if rows is None else int(rows)
+
     def _update(self, data: D) -> None:
         raise PluginError(f"{self.spec.id} declares online but has no _update")
 

@@ -77,7 +77,10 @@ class Scaler(ABC):
     def transform(self, values: np.ndarray) -> np.ndarray:
         """Scaled values, same shape; NaN stays NaN."""
         shift, scale = self._fitted(values)
-        return ((self._prepare(_floats(values)) - shift) / scale).astype(_float_type(values), copy=False)
+        result: np.ndarray = ((self._prepare(_floats(values)) - shift) / scale).astype(
+            _float_type(values), copy=False
+        )
+        return result
 
     def inverse(self, values: np.ndarray) -> np.ndarray:
         """What `transform` was given, up to rounding."""
@@ -115,7 +118,8 @@ class Scaler(ABC):
             raise DataError(
                 "values", "are finite, or NaN where missing", place=f"index {place}", got=values[place]
             )
-        return observed
+        result: np.ndarray = observed
+        return result
 
     def _fitted(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         state = self.state()
@@ -164,10 +168,12 @@ class LogScaler(StandardScaler):
         if below.any():
             place = tuple(int(k) for k in np.argwhere(below)[0])
             raise DataError("values", "are above -1 for a log", place=f"index {place}", got=values[place])
-        return np.log1p(values)
+        result: np.ndarray = np.log1p(values)
+        return result
 
     def _restore(self, values: np.ndarray) -> np.ndarray:
-        return np.expm1(values)
+        result: np.ndarray = np.expm1(values)
+        return result
 
 
 class MinMaxScaler(Scaler):

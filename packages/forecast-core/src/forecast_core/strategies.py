@@ -57,8 +57,8 @@ def panels(
             values[rng.random(shape) < draw(st.sampled_from([0.0, 0.2]))] = np.nan
         return values
 
-    count = lambda: draw(st.integers(0, 2)) if covariates else 0  # noqa: E731
-    past, future, static = count(), count(), count()
+    counts = st.integers(0, 2) if covariates else st.just(0)
+    past, future, static = draw(counts), draw(counts), draw(counts)
     return Panel(
         values=numbers(n, i, t, gaps=True),
         timestamps=freq.range(freq.floor(np.array([_START]))[0], n),

@@ -1,14 +1,16 @@
-"""Pydantic's errors in our words: one typed error naming the field, the rule and what to do."""
+"""Pydantic's errors in our words, and the check of a count that comes as an argument."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from forecast_core.errors import ForecastError, InvalidInputError, near_misses
 
-__all__ = ["typed_error"]
+__all__ = ["typed_error", "whole"]
 
 
 def typed_error(
@@ -34,3 +36,10 @@ def typed_error(
     message = message[:1].lower() + message[1:]
     given = None if first["type"] in ("missing", "value_error") else repr(first["input"])[:80]
     return kind(argument, message, got=given)
+
+
+def whole(argument: str, value: Any, *, least: int = 1) -> int:
+    """The value as an int of at least `least`; InvalidInputError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise InvalidInputError(argument, f"is a whole number of at least {least}", got=repr(value))
+    return int(value)

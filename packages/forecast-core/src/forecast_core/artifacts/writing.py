@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
-import secrets
-import shutil
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 
-import numpy as np
 from pydantic import JsonValue, ValidationError
 from safetensors.numpy import save
 
-from forecast_core.artifacts.manifest import DIGEST, MANIFEST, WEIGHTS, FileEntry, Manifest, State
+from forecast_core.artifacts.layout import DIGEST, MANIFEST, WEIGHTS, Limits
+from forecast_core.artifacts.manifest import FileEntry, Manifest, encode_manifest, parse_manifest
+from forecast_core.artifacts.replacing import flush_directory, new_directory, put_in_place, refuse_foreign
+from forecast_core.artifacts.state import State
 from forecast_core.errors import ArtifactError, InvalidInputError
 from forecast_core.validation import typed_error
 
 __all__ = ["write_artifact"]
-
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 def write_artifact(
@@ -39,114 +34,93 @@ def write_artifact(
     lineage: Mapping[str, JsonValue] | None = None,
     metrics: Mapping[str, float] | None = None,
     info: Mapping[str, JsonValue] | None = None,
+    limits: Limits | None = None,
 ) -> Manifest:
     """Write `state` and its manifest to the directory `path`; an artifact already there is replaced.
 
     Files go to a hidden sibling first, are flushed to disk, and take the place of `path` in one step: on
     Linux an exchange of the two directories, so that at every moment the old or the new artifact is
     whole; elsewhere the old one steps aside first and is put back on an error. Raises ArtifactError,
-    with nothing changed, if `path` is something other than an artifact or cannot be written.
+    with nothing changed, if `path` is something other than an artifact, if it cannot be written, or if
+    what is to be written could not be read back under `limits`.
     """
-    target = Path(path)
-    _refuse_foreign(target)
+    target, limits = Path(path), limits if limits is not None else Limits()
+    if target.name in ("", "..") or "\0" in target.name:
+        raise InvalidInputError("path", "names a directory to make", got=repr(str(target)))
+    if not isinstance(state, State):
+        raise InvalidInputError("state", "is a State", got=type(state).__name__)
     contents = {name: text.encode() for name, text in sorted(state.texts.items())}
-    contents[WEIGHTS] = save({name: _plain(array) for name, array in sorted(state.arrays.items())})
+    contents[WEIGHTS] = save(dict(state.arrays))
+    _check_limits(target, contents, len(state.arrays), limits)
+    fields = {
+        "spec_id": spec_id,
+        "spec_version": spec_version,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": dict(config or {}),
+        "data": dict(data or {}),
+        "packages": dict(packages or {}),
+        "lineage": dict(lineage or {}),
+        "metrics": dict(metrics or {}),
+        "info": dict(info or {}),
+        "files": {
+            name: FileEntry(sha256=hashlib.sha256(raw).hexdigest(), size=len(raw))
+            for name, raw in contents.items()
+        },
+    }
     try:
-        manifest = Manifest(
-            spec_id=spec_id,
-            spec_version=spec_version,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            config=dict(config or {}),
-            data=dict(data or {}),
-            packages=dict(packages or {}),
-            lineage=dict(lineage or {}),
-            metrics=dict(metrics or {}),
-            info=dict(info or {}),
-            files={
-                name: FileEntry(sha256=hashlib.sha256(raw).hexdigest(), size=len(raw))
-                for name, raw in contents.items()
-            },
-        )
-    except ValidationError as error:
-        raise ArtifactError(f"{target}: {typed_error('manifest', error)}") from error
-    contents[MANIFEST] = manifest.model_dump_json(indent=2).encode()
-    contents[DIGEST] = hashlib.sha256(contents[MANIFEST]).hexdigest().encode()
-    temporary = target.absolute().parent / f".{target.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        for name, raw in contents.items():
-            _write_flushed(temporary / name, raw)
-        _flush_directory(temporary)
-        _take_place(temporary, target)
-        _flush_directory(temporary.parent)
-    except OSError as error:
-        raise ArtifactError(f"{target} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if target.exists():  # otherwise what stepped aside is all there is
-            shutil.rmtree(_aside(temporary), ignore_errors=True)
+        raw = _encoded(target, fields)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{target}: the manifest cannot be written as JSON: {error}") from error
+    if len(raw) > limits.manifest:
+        raise ArtifactError(f"{target}: the manifest has {len(raw)} bytes, more than {limits.manifest}")
+    manifest = parse_manifest(raw, path=target, limits=limits)
+    contents[MANIFEST] = raw
+    contents[DIGEST] = hashlib.sha256(raw).hexdigest().encode()
+    _write(target, contents)
     return manifest
 
 
-def _plain(array: np.ndarray) -> np.ndarray:
-    """Contiguous and in this machine's byte order, 0-d kept so."""
-    native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return np.ascontiguousarray(native).reshape(array.shape)
+def _encoded(target: Path, fields: Mapping[str, object]) -> bytes:
+    try:
+        return encode_manifest(Manifest.model_validate(fields))
+    except ValidationError as error:
+        raise ArtifactError(f"{target}: {typed_error('manifest', error)}") from error
 
 
-def _refuse_foreign(target: Path) -> None:
-    if target.name in ("", ".", ".."):
-        raise InvalidInputError("path", "names a directory to make", got=str(target))
-    if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise ArtifactError(f"{target} is there already and is no directory; choose another path")
-    if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
-        raise ArtifactError(f"{target} holds files but no artifact; choose another path")
+def _check_limits(target: Path, contents: Mapping[str, bytes], arrays: int, limits: Limits) -> None:
+    sizes = [len(raw) for raw in contents.values()]
+    header = int.from_bytes(contents[WEIGHTS][:8], "little")
+    for what, number, most in (
+        ("files", len(sizes) + 2, limits.files),
+        ("arrays", arrays, limits.arrays),
+        ("bytes in one file", max(sizes), limits.file),
+        ("bytes in all files", sum(sizes), limits.total),
+        ("bytes of array names and shapes", header, limits.header),
+    ):
+        if number > most:
+            raise ArtifactError(f"{target}: the state has {number} {what}, more than {most}")
+
+
+def _write(target: Path, contents: Mapping[str, bytes]) -> None:
+    try:
+        refuse_foreign(target)
+        with new_directory(target) as directory:
+            for name, raw in contents.items():
+                _write_flushed(directory / name, raw)
+            flush_directory(directory)
+            put_in_place(directory, target)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ArtifactError(f"{target}: cannot be written: {reason}; nothing was changed") from error
 
 
 def _write_flushed(path: Path, raw: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush_directory(path: Path) -> None:
-    if sys.platform == "win32":  # directories cannot be opened there
-        return
-    descriptor = os.open(path, os.O_RDONLY)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o666)
     try:
+        left = memoryview(raw)
+        while left:
+            left = left[os.write(descriptor, left) :]
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _take_place(new: Path, target: Path) -> None:
-    """Put the directory `new` where `target` is; what was there is then at `new`, or gone."""
-    if not target.exists():
-        os.rename(new, target)
-        return
-    if not _exchange(new, target):
-        aside = _aside(new)
-        os.rename(target, aside)
-        try:
-            os.rename(new, target)
-        except OSError:
-            os.rename(aside, target)
-            raise
-
-
-def _aside(new: Path) -> Path:
-    return new.with_name(f"{new.name}-old")
-
-
-def _exchange(first: Path, second: Path) -> bool:
-    """Swap two directories in one step; False where the system cannot."""
-    if sys.platform != "linux":
-        return False
-    with suppress(AttributeError, OSError):
-        libc = ctypes.CDLL(None, use_errno=True)
-        code = libc.renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE)
-        return bool(code == 0)
-    return False

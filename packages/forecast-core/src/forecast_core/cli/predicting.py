@@ -20,6 +20,7 @@ from forecast_core.cli.sources import (
     TARGET,
     TIMESTAMP,
     TZ,
+    Layout,
     data_config,
     load_data,
 )
@@ -39,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
 def predict(
     artifact: Path = typer.Argument(help="Folder of a saved model."),
     source: str = SOURCE,
-    layout: str = LAYOUT,
+    layout: Layout = LAYOUT,
     timestamp: str = TIMESTAMP,
     item_id: str = ITEM_ID,
     target: str = TARGET,

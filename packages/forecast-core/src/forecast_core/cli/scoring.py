@@ -22,6 +22,7 @@ from forecast_core.cli.sources import (
     TARGET,
     TIMESTAMP,
     TZ,
+    Layout,
     data_config,
     load_data,
     named_model,
@@ -48,7 +49,7 @@ def add_to(app: typer.Typer) -> None:
 def evaluate(
     artifact: Path = typer.Argument(help="Folder of a saved model."),
     source: str = SOURCE,
-    layout: str = LAYOUT,
+    layout: Layout = LAYOUT,
     timestamp: str = TIMESTAMP,
     item_id: str = ITEM_ID,
     target: str = TARGET,
@@ -86,7 +87,7 @@ def evaluate(
 def compare(
     models: list[str] = typer.Argument(help="Saved models, or ids with options: series/naive:horizon=24."),
     source: str = SOURCE,
-    layout: str = LAYOUT,
+    layout: Layout = LAYOUT,
     timestamp: str = TIMESTAMP,
     item_id: str = ITEM_ID,
     target: str = TARGET,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 
@@ -27,12 +27,15 @@ __all__ = [
     "TARGET",
     "TIMESTAMP",
     "TZ",
+    "Layout",
     "data_config",
     "load_data",
     "named_model",
     "parse_params",
     "parse_value",
 ]
+
+Layout = Literal["long", "wide"]
 
 SOURCE: Any = typer.Option(..., "--data", help="Id of a dataset, or path of a csv or parquet file.")
 LAYOUT: Any = typer.Option("long", "--layout", help="long: a row an (item, time); wide: a column an item.")
@@ -49,7 +52,7 @@ TZ: Any = typer.Option(None, help="Zone whose clock calendar features follow.")
 def data_config(
     *,
     source: str,
-    layout: str,
+    layout: Layout,
     timestamp: str,
     item_id: str | None,
     target: str,
@@ -60,19 +63,22 @@ def data_config(
     tz: str | None,
 ) -> DataConfig:
     """The data options of a command line as one object."""
-    words = lambda text: tuple(w.strip() for w in text.split(",") if w.strip())  # noqa: E731
     return DataConfig(
         source=source,
         layout=layout,
         timestamp=timestamp,
         item_id=item_id,
-        target=words(target),
+        target=_words(target),
         freq=freq,
-        past_covariates=words(past),
-        future_covariates=words(future),
-        static_covariates=words(static),
+        past_covariates=_words(past),
+        future_covariates=_words(future),
+        static_covariates=_words(static),
         tz=tz,
     )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def load_data(config: DataConfig) -> Any:

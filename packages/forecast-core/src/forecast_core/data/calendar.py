@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
-from forecast_core.errors import InvalidInputError, near_misses
+from forecast_core.errors import DataError, InvalidInputError, near_misses
 
 __all__ = ["CALENDAR_FEATURES", "calendar_features", "local_time"]
 
 _TWO_PI = 2.0 * np.pi
+_DAY = 86_400  # seconds
 
 
 def _of_day(t: np.ndarray) -> np.ndarray:
-    return (t - t.astype("datetime64[D]")) / np.timedelta64(1, "D")
+    share: np.ndarray = (t - t.astype("datetime64[D]")) / np.timedelta64(1, "D")
+    return share
 
 
 def _weekday(t: np.ndarray) -> np.ndarray:
@@ -26,7 +28,8 @@ def _weekday(t: np.ndarray) -> np.ndarray:
 def _of_year(t: np.ndarray) -> np.ndarray:
     year = t.astype("datetime64[Y]")
     following = (year + 1).astype("datetime64[us]")
-    return (t - year) / (following - year.astype("datetime64[us]"))
+    share: np.ndarray = (t - year) / (following - year.astype("datetime64[us]"))
+    return share
 
 
 def _day(k: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -71,20 +74,36 @@ def calendar_features(timestamps: np.ndarray, names: Sequence[str], *, tz: str |
 
 
 def local_time(timestamps: np.ndarray, tz: str | None) -> np.ndarray:
-    """UTC timestamps as the wall clock of `tz` shows them, datetime64[us]."""
+    """UTC timestamps as the wall clock of `tz` shows them, datetime64[us].
+
+    Raises InvalidInputError for an unknown zone, DataError for years in which no zone is known.
+    """
     stamps = np.asarray(timestamps).astype("datetime64[us]")
     if tz is None or tz == "UTC" or stamps.size == 0:
         return stamps
     try:
         zone = ZoneInfo(tz)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise InvalidInputError("tz", "is a time zone such as 'Pacific/Auckland'", got=repr(tz)) from error
-    # A zone's offset holds for at least a quarter of an hour, so asking once for each will do.
-    quarter = np.timedelta64(900_000_000, "us")
-    start, which = np.unique((stamps - np.datetime64(0, "us")) // quarter, return_inverse=True)
-    offsets = [
-        datetime.fromtimestamp(seconds, UTC).astimezone(zone).utcoffset()
-        for seconds in (start * 900).tolist()
-    ]
-    shift = np.array(offsets, dtype="timedelta64[us]")[which].reshape(stamps.shape)
-    return stamps + shift
+        hint = "name a place, which a bare offset does not"
+        raise InvalidInputError(
+            "tz", "is a time zone such as 'Pacific/Auckland'", got=repr(tz), hint=hint
+        ) from error
+    seconds = (stamps - np.datetime64(0, "us")) // np.timedelta64(1, "s")
+    # No zone changes its clock twice within a day: where both ends of a day agree, so does all between.
+    day, which = np.unique(seconds // _DAY, return_inverse=True)
+    shift = _offsets(day * _DAY, zone)[which].reshape(stamps.shape)
+    changing = shift != _offsets((day + 1) * _DAY, zone)[which].reshape(stamps.shape)
+    shift[changing] = _offsets(seconds[changing], zone)
+    local: np.ndarray = stamps + shift
+    return local
+
+
+def _offsets(seconds: np.ndarray, zone: ZoneInfo) -> np.ndarray:
+    """What the zone's clock is ahead of UTC at some seconds since 1970, timedelta64[us]."""
+    try:
+        ahead = [datetime.fromtimestamp(s, zone).utcoffset() for s in seconds.tolist()]
+    except (ValueError, OverflowError) as error:
+        raise DataError(
+            "timestamps", f"lie in the years 1 to 9999 where they have a zone ({error})"
+        ) from error
+    return np.array(ahead, dtype="timedelta64[us]")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from os import PathLike
@@ -12,23 +13,38 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
+from forecast_core.data.instants import instants
 from forecast_core.errors import DataError, InvalidInputError, MissingDependencyError, near_misses
 
-__all__ = ["as_frame", "build_frame", "number_column", "read_table", "require_columns", "time_column"]
+__all__ = [
+    "as_frame",
+    "build_frame",
+    "id_column",
+    "number_column",
+    "read_table",
+    "require_columns",
+    "time_column",
+]
 
 _BACKENDS = ("pandas", "polars", "pyarrow")
 _TABLE_BACKENDS = ("polars", "pandas", "pyarrow")  # in order of speed
-_TABLES = {".csv": "csv", ".gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
+_TABLES = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
 def as_frame(frame: Any, *, argument: str = "frame") -> nw.DataFrame[Any]:
-    """A narwhals frame of any eager data frame; InvalidInputError for anything else."""
+    """A narwhals frame of any eager data frame; InvalidInputError for anything else.
+
+    DataError where two columns have one name.
+    """
     try:
-        return nw.from_native(frame, eager_only=True)
+        table: nw.DataFrame[Any] = nw.from_native(frame, eager_only=True)
     except TypeError as error:
-        raise InvalidInputError(
-            argument, "is a pandas, polars or pyarrow frame", got=type(frame).__name__
-        ) from error
+        got = type(frame).__name__
+        raise InvalidInputError(argument, "is a pandas, polars or pyarrow frame", got=got) from error
+    twice = [name for name, count in Counter(table.columns).items() if count > 1]
+    if twice:
+        raise DataError(argument, "has one column of each name", got=f"{twice[0]!r} twice")
+    return table
 
 
 def require_columns(frame: nw.DataFrame[Any], names: Sequence[str], *, argument: str) -> None:
@@ -46,6 +62,8 @@ def require_columns(frame: nw.DataFrame[Any], names: Sequence[str], *, argument:
 def number_column(frame: nw.DataFrame[Any], name: str) -> np.ndarray:
     """A column as float64, missing values as NaN; DataError where it does not hold numbers."""
     column = frame[name]
+    if len(column) and column.null_count() == len(column):  # of no type, or of any
+        return np.full(len(column), np.nan)
     if not (column.dtype.is_numeric() or column.dtype == nw.Boolean):
         raise DataError(name, "holds numbers", got=str(column.dtype))
     return np.asarray(column.cast(nw.Float64).to_numpy(), dtype=np.float64)
@@ -54,31 +72,26 @@ def number_column(frame: nw.DataFrame[Any], name: str) -> np.ndarray:
 def time_column(frame: nw.DataFrame[Any], name: str) -> tuple[np.ndarray, str | None]:
     """A column as UTC datetime64[us], and the time zone it came with.
 
-    Texts are read as ISO 8601 without a zone. DataError where a value is missing or no time.
+    Texts are read as ISO 8601, in UTC unless they name an offset. DataError where a value is missing or
+    no time.
     """
     column, zone = frame[name], None
-    if column.dtype == nw.String:
-        values = np.asarray(column.to_numpy(), dtype=object)
-        try:
-            stamps = np.array(
-                [np.datetime64("NaT") if v is None or v != v else np.datetime64(v) for v in values.tolist()],
-                dtype="datetime64[us]",
-            )
-        except ValueError as error:
-            raise DataError(name, f"holds ISO 8601 times ({error})") from error
-    elif isinstance(column.dtype, nw.Datetime):
+    if isinstance(column.dtype, nw.Datetime):
         zone = column.dtype.time_zone
         if zone is not None:
             column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        stamps = np.asarray(column.to_numpy()).astype("datetime64[us]")
     elif column.dtype == nw.Date:
-        stamps = np.asarray(column.cast(nw.Datetime("us")).to_numpy()).astype("datetime64[us]")
-    else:
+        column = column.cast(nw.Datetime("us"))
+    elif column.dtype not in (nw.String, nw.Object):
         raise DataError(name, "holds timestamps, dates or ISO 8601 texts", got=str(column.dtype))
-    missing = np.flatnonzero(np.isnat(stamps))
-    if len(missing):
-        raise DataError(name, "has no missing timestamp", place=f"row {missing[0]}")
-    return stamps, zone
+    return instants(name, column.to_numpy()), zone
+
+
+def id_column(item_ids: Sequence[int | str], *, each: int = 1) -> list[int | str]:
+    """Every id `each` times; as texts where ids are of both kinds, since a column has one."""
+    mixed = len({type(item) for item in item_ids}) > 1
+    ids = map(str, item_ids) if mixed else item_ids
+    return [item for item in ids for _ in range(each)]
 
 
 def build_frame(columns: Mapping[str, Any], *, backend: str | None = None) -> Any:
@@ -100,14 +113,14 @@ def read_table(path: str | PathLike[str], *, backend: str | None = None) -> Any:
     another type or cannot be parsed, MissingDependencyError if no library is there to read it.
     """
     file = Path(path)
-    kind = _TABLES.get(file.suffix.lower())
+    kind = next((kind for end, kind in _TABLES.items() if file.name.lower().endswith(end)), None)
     if kind is None:
         raise DataError("path", "ends in .csv, .csv.gz or .parquet", got=str(file))
     if not file.is_file():
         raise DataError("path", "is a file", got=str(file))
     if backend is not None and backend not in _TABLE_BACKENDS:
         raise InvalidInputError("backend", f"is one of {list(_TABLE_BACKENDS)}", got=repr(backend))
-    choice = backend or next((name for name in _TABLE_BACKENDS if find_spec(name) is not None), None)
+    choice: Any = backend or next((name for name in _TABLE_BACKENDS if find_spec(name) is not None), None)
     if choice is None or find_spec(choice) is None:
         raise MissingDependencyError(
             choice or "polars", purpose="reading tables", install=f"pip install {choice or 'polars'}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from forecast_core.data.instants import instants
 from forecast_core.errors import FrequencyError, near_misses
 
 __all__ = ["Freq"]
@@ -23,6 +24,7 @@ _FIXED = {
 _MONTHS = {"MS": 1, "QS": 3, "YS": 12}
 _ALIASES = {"H": "h", "T": "min", "S": "s", "d": "D", "w": "W", "L": "ms", "M": "MS", "Q": "QS", "Y": "YS"}
 _DAY = _FIXED["D"]
+_LONGEST = 366_000 * _DAY
 _MONDAY = np.datetime64("1970-01-05", "us")
 
 
@@ -44,13 +46,15 @@ class Freq:
             )
         if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
             raise FrequencyError("freq", "counts at least one unit", got=self.n)
+        if self.n * (_FIXED.get(self.unit) or _MONTHS[self.unit] * 31 * _DAY) > _LONGEST:
+            raise FrequencyError("freq", "is shorter than a thousand years", got=f"{self.n} {self.unit}")
 
     @classmethod
     def parse(cls, text: str | Freq) -> Freq:
         """From a text such as "h", "15min", "D"; FrequencyError with near misses otherwise."""
         if isinstance(text, Freq):
             return text
-        match = re.fullmatch(r"\s*(\d*)\s*([A-Za-z]+)\s*", text) if isinstance(text, str) else None
+        match = re.fullmatch(r"\s*(\d{0,18})\s*([A-Za-z]+)\s*", text) if isinstance(text, str) else None
         if match is None:
             raise FrequencyError("freq", "is a count and a unit, such as '5min'", got=repr(text))
         count, unit = match.groups()
@@ -59,7 +63,7 @@ class Freq:
     @classmethod
     def infer(cls, timestamps: np.ndarray) -> Freq:
         """From distinct sorted timestamps: their most common step; FrequencyError with fewer than two."""
-        stamps = np.asarray(timestamps).astype("datetime64[us]")
+        stamps = instants("timestamps", timestamps)
         if len(stamps) < 2:
             raise FrequencyError(
                 "timestamps", "are at least two to infer a frequency from", hint="give freq="
@@ -68,11 +72,11 @@ class Freq:
         if (stamps == months).all() and np.diff(months.astype(np.int64)).min() >= 1:
             step = _commonest(np.diff(months.astype(np.int64)))
             for unit, size in reversed(_MONTHS.items()):
-                if step % size == 0 and (unit != "YS" or step >= 12):
+                if step % size == 0:
                     return cls(step // size, unit)
         step = _commonest(np.diff(stamps).astype(np.int64))
         for unit, size in reversed(_FIXED.items()):
-            if step % size == 0 and (unit != "W"):
+            if step % size == 0:
                 return cls(step // size, unit)
         raise FrequencyError("timestamps", "have a step of whole milliseconds", got=f"{step} us")
 
@@ -98,13 +102,12 @@ class Freq:
         1 where no whole number of steps makes a period.
         """
         if self.unit in _MONTHS:
-            return max(12 // (self.n * _MONTHS[self.unit]), 1)
-        if self.unit == "W":
-            return max(52 // self.n, 1)
-        if self.unit == "D":
-            return 7 if self.n == 1 else 1
-        size = self.n * _FIXED[self.unit]
-        return _DAY // size if _DAY % size == 0 else 1
+            period, step = 12, self.n * _MONTHS[self.unit]
+        elif self.unit in ("D", "W"):
+            period, step = 7 if self.unit == "D" else 52, self.n
+        else:
+            period, step = _DAY, self.n * _FIXED[self.unit]
+        return period // step if period % step == 0 else 1
 
     def shift(self, timestamps: np.ndarray, steps: int | np.ndarray) -> np.ndarray:
         """Timestamps moved by a number of steps, which broadcasts; earlier where negative."""
@@ -113,19 +116,20 @@ class Freq:
             return stamps + np.asarray(steps) * self.delta
         months = stamps.astype("datetime64[M]")
         moved = months + np.asarray(steps) * np.timedelta64(self.n * _MONTHS[self.unit], "M")
-        return moved.astype("datetime64[us]") + (stamps - months.astype("datetime64[us]"))
+        result: np.ndarray = moved.astype("datetime64[us]") + (stamps - months.astype("datetime64[us]"))
+        return result
 
-    def range(self, start: np.datetime64, periods: int) -> np.ndarray:
+    def range(self, start: np.datetime64 | np.ndarray, periods: int) -> np.ndarray:
         """`periods` timestamps from `start` on, datetime64[us]."""
         return self.shift(np.asarray(start, dtype="datetime64[us]"), np.arange(periods))
 
-    def offset(self, timestamps: np.ndarray, start: np.datetime64) -> np.ndarray:
+    def offset(self, timestamps: np.ndarray, start: np.datetime64 | np.ndarray) -> np.ndarray:
         """Steps from `start` to each timestamp, integers.
 
         FrequencyError, naming the first offender, where one does not lie on the grid through `start`.
         """
         stamps = np.asarray(timestamps).astype("datetime64[us]")
-        first = np.datetime64(start, "us")
+        first = np.asarray(start).astype("datetime64[us]")
         if self.is_fixed:
             steps = (stamps - first) // self.delta
         else:
@@ -140,7 +144,8 @@ class Freq:
                 got=stamps.reshape(-1)[wrong[0]],
                 hint="resample first, or give another freq",
             )
-        return steps.astype(np.int64)
+        result: np.ndarray = steps.astype(np.int64)
+        return result
 
     def floor(self, timestamps: np.ndarray) -> np.ndarray:
         """Start of the period each timestamp falls in; weeks start on Monday, periods count from 1970."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from forecast_core.arrays import arrays_equal, frozen
 from forecast_core.data.calendar import local_time
-from forecast_core.data.frames import build_frame
+from forecast_core.data.frames import build_frame, id_column
 from forecast_core.data.freq import Freq
+from forecast_core.data.instants import instant, instants
 from forecast_core.data.windows import PanelWindows
-from forecast_core.errors import DataError, InvalidInputError, MissingFutureError, ShapeError
+from forecast_core.errors import DataError, InvalidInputError, MissingFutureError, ShapeError, near_misses
+from forecast_core.validation import whole
 
 __all__ = ["Panel"]
 
@@ -31,8 +33,10 @@ class Panel:
     timestamps as they are. Arrays are copied unless read-only; floats keep their precision.
 
     A panel with future covariates may end in rows without any target: these are the future, and
-    `known_rows` says where it begins. Infinity anywhere, NaN in a future or static covariate, duplicate
-    or unsorted timestamps and steps off the grid raise DataError, FrequencyError or ShapeError.
+    `known_rows` says where it begins. known: where, if the last known rows miss their targets as well
+    (None: after the last target). Infinity anywhere, NaN in a future or static covariate, a name given
+    twice, duplicate or unsorted timestamps and steps off the grid raise DataError, FrequencyError or
+    ShapeError.
     """
 
     values: np.ndarray
@@ -47,35 +51,52 @@ class Panel:
     static_covariates: np.ndarray | None = None
     static_covariate_names: tuple[str, ...] = ()
     tz: str | None = None
+    known: int | None = None
 
     def __post_init__(self) -> None:
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
-        put("freq", Freq.parse(self.freq))
-        put("item_ids", tuple(_plain(i) for i in self.item_ids))
-        put("timestamps", frozen(np.asarray(self.timestamps).astype("datetime64[us]", copy=False)))
-        put("values", _numbers("values", self.values, 3, "[time, item, target]"))
-        put("target_names", tuple(self.target_names))
-        for name, dims, axes in (
-            ("past", 3, "[time, item, covariate]"),
-            ("future", 3, "[time, item, covariate]"),
-            ("static", 2, "[item, covariate]"),
-        ):
-            self._put_covariates(name, dims, axes)
+        self._put("freq", Freq.parse(self.freq))
+        self._put("item_ids", tuple(_plain(i) for i in self.item_ids))
+        self._put("timestamps", frozen(instants("timestamps", self.timestamps)))
+        self._put("values", _numbers("values", self.values, "[time, item, target]"))
+        self._put("target_names", tuple(self.target_names))
+        self._put_covariates("past", "[time, item, covariate]")
+        self._put_covariates("future", "[time, item, covariate]")
+        self._put_covariates("static", "[item, covariate]")
         self._check()
+        self._put_known()
 
-    def _put_covariates(self, kind: str, dims: int, axes: str) -> None:
+    def _put(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _put_covariates(self, kind: str, axes: str) -> None:
         field, names = f"{kind}_covariates", tuple(getattr(self, f"{kind}_covariate_names"))
         given = getattr(self, field)
         if given is not None:
-            given = _numbers(field, given, dims, axes)
+            given = _numbers(field, given, axes)
             if given.shape[-1] == 0:
                 given = None
             elif not names:
                 names = tuple(f"{kind}_{k}" for k in range(given.shape[-1]))
         if len(set(names)) != len(names) or len(names) != (0 if given is None else given.shape[-1]):
             raise ShapeError(f"{kind}_covariate_names", f"are distinct, one a column of {field}", got=names)
-        object.__setattr__(self, field, given)
-        object.__setattr__(self, f"{kind}_covariate_names", names)
+        self._put(field, given)
+        self._put(f"{kind}_covariate_names", names)
+
+    def _put_known(self) -> None:
+        observed = self._observed_rows() if self.future_covariates is not None else len(self)
+        known = observed if self.known is None else whole("known", self.known, least=0)
+        if not observed <= known <= len(self):
+            rule = f"lies between the last row with a target and the end, {observed}..{len(self)}"
+            raise DataError("known", rule, got=known)
+        self._put("known", None if known == observed else known)
+        self._put("_known_rows", known)
+
+    def _observed_rows(self) -> int:
+        """Rows up to the last with a target."""
+        for row in range(len(self), 0, -1):  # from the end, where it is near
+            if not np.isnan(self.values[row - 1]).all():
+                return row
+        return 0
 
     def _check(self) -> None:
         rows, items, targets = self.values.shape
@@ -88,7 +109,8 @@ class Panel:
         _distinct("item_ids", self.item_ids)
         if len(self.target_names) != targets:
             raise ShapeError("target_names", f"has one name a target ({targets})", got=self.target_names)
-        _distinct("target_names", self.target_names)
+        covariates = self.past_covariate_names + self.future_covariate_names + self.static_covariate_names
+        _distinct("names of columns", ("item_id", "timestamp", *self.target_names, *covariates))
         for name in ("past_covariates", "future_covariates"):
             array = getattr(self, name)
             if array is not None and array.shape[:2] != (rows, items):
@@ -98,17 +120,21 @@ class Panel:
         self._check_timestamps()
         if self.tz is not None:
             local_time(self.timestamps[:1], self.tz)
-        for name in ("future_covariates", "static_covariates"):
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        for name in ("values", "past_covariates", "future_covariates", "static_covariates"):
             array = getattr(self, name)
-            if array is not None and np.isnan(array).any():
-                place = self._place(name, tuple(np.argwhere(np.isnan(array))[0]))
-                raise DataError(name, "has no missing value", place=place)
+            gaps = name in ("values", "past_covariates")
+            if array is None or np.isfinite(array).all():
+                continue
+            wrong = np.isinf(array) if gaps else ~np.isfinite(array)
+            if wrong.any():
+                place = tuple(int(k) for k in np.argwhere(wrong)[0])
+                rule = "is finite, or NaN where missing" if gaps else "is finite, with no missing value"
+                raise DataError(name, rule, place=self._place(name, place), got=array[place])
 
     def _check_timestamps(self) -> None:
-        if np.isnat(self.timestamps).any():
-            raise DataError(
-                "timestamps", "has no missing entry", place=f"row {int(np.isnat(self.timestamps).argmax())}"
-            )
         if len(self.timestamps) < 2:
             return
         step = np.diff(self.timestamps).astype(np.int64)
@@ -196,7 +222,7 @@ class Panel:
         """A long frame, a row an (item, time), columns item_id, timestamp, targets and covariates."""
         rows, items, _ = self.values.shape
         columns: dict[str, Any] = {
-            "item_id": [i for i in self.item_ids for _ in range(rows)],
+            "item_id": id_column(self.item_ids, each=rows),
             "timestamp": np.tile(self.timestamps, items),
         }
         for names, array in (
@@ -223,11 +249,9 @@ class Panel:
 
     @property
     def known_rows(self) -> int:
-        """Rows up to the last observed target; trailing rows that hold only future covariates follow."""
-        if self.future_covariates is None:
-            return len(self)
-        observed = np.flatnonzero(~np.isnan(self.values).all(axis=(1, 2)))
-        return int(observed[-1]) + 1 if len(observed) else 0
+        """Rows up to the last known one; trailing rows that hold only future covariates follow."""
+        rows: int = self.__dict__["_known_rows"]
+        return rows
 
     def windows(
         self,
@@ -239,9 +263,11 @@ class Panel:
     ) -> PanelWindows:
         """Rolling windows, one an (origin, item), all items of an origin together.
 
-        An origin is the last known row. context_length: rows of context, the origin among them; None
-        takes all history. origins: timestamps of origins; default: every `stride`-th row that leaves
-        room for the context before and the horizon after it. Raises ShapeError where nothing fits.
+        An origin is the last known row. horizon: rows to predict, always needed. context_length: rows of
+        context, the origin among them; None takes all history. origins: timestamps of origins; default:
+        every `stride`-th row that leaves room for the context before and the horizon after it. Raises
+        InvalidInputError for lengths below 1, ShapeError where nothing fits, FrequencyError for an origin
+        off the grid.
         """
         return PanelWindows.rolling(
             self, context_length=context_length, horizon=horizon, origins=origins, stride=stride
@@ -249,8 +275,8 @@ class Panel:
 
     def between(self, start: Any, stop: Any) -> Panel:
         """Rows with start <= timestamp < stop; None is an open end. ShapeError if there are none."""
-        low = 0 if start is None else int(np.searchsorted(self.timestamps, np.datetime64(start, "us")))
-        high = len(self) if stop is None else int(np.searchsorted(self.timestamps, np.datetime64(stop, "us")))
+        low = 0 if start is None else self._row("start", start)
+        high = len(self) if stop is None else self._row("stop", stop)
         if low >= high:
             raise ShapeError(
                 "between",
@@ -259,38 +285,42 @@ class Panel:
             )
         return self.rows(low, high)
 
+    def _row(self, argument: str, time: Any) -> int:
+        """Position of the first row not before `time`."""
+        return int(np.searchsorted(self.timestamps, instant(argument, time)))
+
     def rows(self, low: int, high: int) -> Panel:
-        """Rows low..high-1 by position."""
-        return self._replace(
-            timestamps=self.timestamps[low:high],
-            **{
-                name: array[low:high]
-                for name in ("values", "past_covariates", "future_covariates")
-                if (array := getattr(self, name)) is not None
-            },
-        )
+        """Rows low..high-1 by position; the future begins where it did."""
+        known = min(max(self.known_rows - low, 0), high - low)
+        cut = {
+            name: array[low:high]
+            for name in ("values", "timestamps", "past_covariates", "future_covariates")
+            if (array := getattr(self, name)) is not None
+        }
+        return replace(self, known=known if "future_covariates" in cut else None, **cut)
 
     def fingerprint(self) -> str:
         """SHA-256 of everything the panel holds."""
         digest = hashlib.sha256()
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, np.ndarray):
-                digest.update(f"{field.name}:{value.dtype}:{value.shape}:".encode())
-                digest.update(
-                    np.ascontiguousarray(value).data.cast("B")
-                    if value.dtype.kind != "M"
-                    else value.astype(np.int64).tobytes()
-                )
-            else:
+            if not isinstance(value, np.ndarray):
                 digest.update(f"{field.name}:{value!r};".encode())
+                continue
+            digest.update(f"{field.name}:{value.dtype}:{value.shape}:".encode())
+            if value.dtype.kind == "M":
+                value = value.astype(np.int64)
+            else:  # one NaN and one zero, since equal panels have equal fingerprints
+                value = np.where(np.isnan(value), np.nan, value + 0.0).astype(value.dtype, copy=False)
+            digest.update(value.tobytes())
         return digest.hexdigest()
 
     # what the optional protocols ask
 
     def traits(self) -> frozenset[str]:
         """Which of the capabilities past_covariates, future_covariates, static_covariates,
-        missing_values and multi_item a model needs to take this panel."""
+        missing_values and multi_item a model needs to take this panel.
+        """
         known = self.values[: self.known_rows]
         missing = bool(np.isnan(known).any())
         if self.past_covariates is not None:
@@ -316,25 +346,30 @@ class Panel:
         for kind in ("past", "future", "static"):
             if f"{kind}_covariates" in traits:
                 changes |= {f"{kind}_covariates": None, f"{kind}_covariate_names": ()}
-        return panel._replace(**changes) if changes else panel
+        if "future_covariates" in changes:
+            changes["known"] = None
+        return replace(panel, **changes) if changes else panel
 
     def extended(self, later: Panel) -> Panel:
-        """This panel's known rows followed by `later`, which begins one step after the last of them.
+        """This panel followed by `later`, which begins one step after the last known row, or after a row
+        of pure future, and takes the place of what future is there.
 
-        Both hold the same items, targets and future covariates; `later` may lack past covariates, which
-        are then missing there. Raises DataError or ShapeError naming what does not fit.
+        Both hold the same items, targets, frequency and future covariates; `later` may lack past
+        covariates, which are then missing there. Raises DataError or ShapeError naming what does not fit.
         """
-        base = self.rows(0, self.known_rows)
-        for name in ("item_ids", "target_names", "future_covariate_names"):
-            if getattr(base, name) != getattr(later, name):
-                raise ShapeError(f"later.{name}", f"is {getattr(base, name)}", got=getattr(later, name))
-        expected = base.freq.shift(base.timestamps[-1], 1)
-        if later.timestamps[0] != expected:
+        for name in ("item_ids", "target_names", "freq", "future_covariate_names"):
+            if getattr(self, name) != getattr(later, name):
+                raise ShapeError(f"later.{name}", f"is {getattr(self, name)}", got=getattr(later, name))
+        begins, following = later.timestamps[0], self.freq.range(self.timestamps[0], len(self) + 1)
+        row = int(np.searchsorted(following, begins))
+        if not self.known_rows <= row <= len(self) or following[row] != begins:
+            expected = following[self.known_rows]
             raise DataError(
-                "later.timestamps",
-                f"begins at {expected}, one step after the last known row",
-                got=later.timestamps[0],
+                "later.timestamps", f"begins at {expected}, one step after the last known row", got=begins
             )
+        if not row:
+            return later
+        base = self.rows(0, row)
         past = base.past_covariates
         if past is not None:
             if later.past_covariates is None:
@@ -348,14 +383,17 @@ class Panel:
                     got=later.past_covariate_names,
                 )
             past = np.concatenate([past, extra])
-        future = base.future_covariates
+        future, known = base.future_covariates, None
         if future is not None and later.future_covariates is not None:
             future = np.concatenate([future, later.future_covariates])
-        return base._replace(
+            known = row + later.known_rows if later.known_rows else base.known_rows
+        return replace(
+            base,
             values=np.concatenate([base.values, later.values]),
             timestamps=np.concatenate([base.timestamps, later.timestamps]),
             past_covariates=past,
             future_covariates=future,
+            known=known,
         )
 
     def future_values(self, horizon: int) -> np.ndarray | None:
@@ -363,14 +401,15 @@ class Panel:
 
         Raises MissingFutureError where fewer than `horizon` rows of them are there.
         """
+        horizon, known = whole("horizon", horizon), self.known_rows
         if self.future_covariates is None:
             return None
-        known = self.known_rows
         have = len(self) - known
         if have < horizon:
+            names, first = list(self.future_covariate_names), self.future_timestamps(1)[0]
             raise MissingFutureError(
                 "future",
-                f"holds {horizon} rows of {list(self.future_covariate_names)} after {self.timestamps[known - 1]}",
+                f"holds {horizon} rows of {names} from {first} on",
                 got=f"{have} rows",
                 hint="append rows without target values, or pass predict(..., future=panel)",
             )
@@ -378,14 +417,16 @@ class Panel:
 
     def future_timestamps(self, horizon: int) -> np.ndarray:
         """Timestamps [horizon] after the last known row."""
-        return self.freq.range(self.freq.shift(self.timestamps[self.known_rows - 1], 1), horizon)
+        first = self.freq.shift(self.timestamps[0], self.known_rows)
+        return self.freq.range(first, whole("horizon", horizon))
 
     def select_items(self, item_ids: Sequence[ItemId]) -> Panel:
         """The panel of some items, in the order given; InvalidInputError for an unknown one."""
         where = {item: k for k, item in enumerate(self.item_ids)}
         missing = next((item for item in item_ids if item not in where), None)
         if missing is not None:
-            raise InvalidInputError("item_ids", "are items of the panel", got=repr(missing))
+            hint = near_misses(str(missing), map(str, where))
+            raise InvalidInputError("item_ids", "are items of the panel", got=repr(missing), hint=hint)
         index = [where[item] for item in item_ids]
         changes: dict[str, Any] = {"item_ids": tuple(item_ids), "values": self.values[:, index]}
         for name in ("past_covariates", "future_covariates"):
@@ -393,9 +434,8 @@ class Panel:
                 changes[name] = getattr(self, name)[:, index]
         if self.static_covariates is not None:
             changes["static_covariates"] = self.static_covariates[index]
-        return self._replace(**changes)
-
-    def _replace(self, **changes: Any) -> Self:
+        if self.future_covariates is not None:
+            changes["known"] = self.known_rows
         return replace(self, **changes)
 
     def __eq__(self, other: object) -> bool:
@@ -417,9 +457,8 @@ class Panel:
         span = f"{self.timestamps[0]}..{self.timestamps[-1]}"
         return f"Panel({rows} rows x {items} items x {targets} targets, {self.freq}, {span})"
 
-    # What a request or a manifest needs to know of a panel.
     def signature(self) -> Mapping[str, Any]:
-        """Names, frequency, zone and span, as JSON values."""
+        """What a manifest or a request tells of a panel: names, frequency, zone and span, as JSON values."""
         return {
             "type": "panel",
             "freq": str(self.freq),
@@ -442,20 +481,16 @@ def _plain(item: Any) -> ItemId:
     return value
 
 
-def _numbers(name: str, array: Any, dims: int, axes: str) -> np.ndarray:
+def _numbers(name: str, array: Any, axes: str) -> np.ndarray:
+    if isinstance(array, np.ma.MaskedArray):
+        array = np.ma.filled(array.astype(np.float64), np.nan)
     array = np.asarray(array)
     if array.dtype.kind not in "fiub":
         raise DataError(name, "holds numbers", got=array.dtype)
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float64)
-    if array.ndim != dims:
+    if array.ndim != axes.count(",") + 1:
         raise ShapeError(name, f"is {axes}", got=array.shape)
-    infinite = np.isinf(array)
-    if infinite.any():
-        place = tuple(int(k) for k in np.argwhere(infinite)[0])
-        raise DataError(
-            name, "is finite, or NaN where missing", place=f"index {place} of {axes}", got=array[place]
-        )
     return frozen(array)
 
 

@@ -18,6 +18,9 @@ __all__ = ["Data", "Described", "Extendable", "HasHistory", "HasScale", "Restric
 class Windows(Protocol):
     """Rolling windows or plain samples, by index; nothing is copied until asked for.
 
+    Windows also show the data they were cut from, as `.panel` or `.data`, for lineage and so that windows
+    of another task's data can be refused.
+
     origins [n]: time of the last known row of each window, None for plain samples.
     label_ends [n]: time of the last target row of each window, None for plain samples.
     groups [n]: vehicle, item or video each window belongs to; strata [n]: class or bin; None where there
@@ -35,13 +38,24 @@ class Windows(Protocol):
         ...
 
     @property
-    def origins(self) -> np.ndarray | None: ...
+    def origins(self) -> np.ndarray | None:
+        """Time of each window's last known row, [n]."""
+        ...
+
     @property
-    def label_ends(self) -> np.ndarray | None: ...
+    def label_ends(self) -> np.ndarray | None:
+        """Time of each window's last target row, [n]."""
+        ...
+
     @property
-    def groups(self) -> np.ndarray | None: ...
+    def groups(self) -> np.ndarray | None:
+        """What each window belongs to, [n]."""
+        ...
+
     @property
-    def strata(self) -> np.ndarray | None: ...
+    def strata(self) -> np.ndarray | None:
+        """Class or bin of each window, [n]."""
+        ...
 
 
 @runtime_checkable
@@ -52,7 +66,9 @@ class Data(Protocol):
     """
 
     @property
-    def timeline(self) -> np.ndarray: ...
+    def timeline(self) -> np.ndarray:
+        """The sorted axis that `between` cuts."""
+        ...
 
     def windows(
         self,
@@ -107,7 +123,8 @@ class HasHistory(Protocol):
 
     def histories(self) -> Iterator[tuple[np.ndarray, Any, np.ndarray]]:
         """For each origin: positions of its windows, the data as known then, and which rows of a
-        prediction of that data belong to those windows."""
+        prediction of that data belong to those windows.
+        """
         ...
 
 
@@ -117,5 +134,6 @@ class HasScale(Protocol):
 
     def naive_scale(self, seasonality: int | None, *, before: Any = None) -> np.ndarray:
         """Mean absolute seasonal difference of each window's item on rows before `before`
-        (default: up to the first origin), [n, target]; NaN where it cannot be told."""
+        (default: up to the first origin), [n, target]; NaN where it cannot be told.
+        """
         ...

@@ -123,17 +123,11 @@ def _items(table: Any, item_id: str | None, targets: tuple[str, ...]) -> tuple[t
         return (targets[0],), np.zeros(len(table), dtype=np.int64)
     column = table[item_id]
     if column.null_count():
-        raise DataError(
-            item_id,
-            "has no missing item id",
-            place=f"row {int(np.asarray(column.is_null().to_numpy()).argmax())}",
-        )
-    labels = column.to_numpy()
-    found, first, inverse = np.unique(np.asarray(labels), return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return tuple(found[order].tolist()), rank[inverse]
+        row = int(np.asarray(column.is_null().to_numpy()).argmax())
+        raise DataError(item_id, "has no missing item id", place=f"row {row}")
+    ids = column.to_list()
+    rank = {item: k for k, item in enumerate(dict.fromkeys(ids))}
+    return tuple(rank), np.fromiter(map(rank.__getitem__, ids), dtype=np.int64, count=len(ids))
 
 
 def _check_order(stamps: np.ndarray, item: np.ndarray, item_ids: Sequence[Any]) -> None:
@@ -141,8 +135,8 @@ def _check_order(stamps: np.ndarray, item: np.ndarray, item_ids: Sequence[Any]) 
     step = np.diff(stamps[by_item]).astype(np.int64)
     wrong = np.flatnonzero((step <= 0) & (np.diff(item[by_item]) == 0))
     if len(wrong):
-        at = int(by_item[wrong[0] + 1])
-        duplicate = step[wrong[0]] == 0
+        first = wrong[by_item[wrong + 1].argmin()]  # of the offending rows
+        at, duplicate = int(by_item[first + 1]), step[first] == 0
         raise DataError(
             "timestamp",
             "increases strictly within an item",

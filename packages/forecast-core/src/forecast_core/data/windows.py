@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecast_core.arrays import positions
+from forecast_core.data.instants import instant, instants
 from forecast_core.errors import InvalidInputError, ShapeError
+from forecast_core.validation import whole
 
 if TYPE_CHECKING:
     from forecast_core.data.panel import Panel
@@ -40,7 +43,9 @@ class PanelWindows:
         stride: int,
     ) -> PanelWindows:
         """See `Panel.windows`."""
-        horizon = whole("horizon", 1 if horizon is None else horizon)
+        if horizon is None:
+            raise InvalidInputError("horizon", "is needed", hint="give the number of rows to predict")
+        horizon = whole("horizon", horizon)
         stride = whole("stride", stride)
         context = 1 if context_length is None else whole("context_length", context_length)
         first, last = context - 1, panel.known_rows - horizon - 1
@@ -53,13 +58,14 @@ class PanelWindows:
         if origins is None:
             rows = np.arange(first, last + 1, stride)
         else:
-            stamps = np.atleast_1d(np.asarray(origins)).astype("datetime64[us]")
+            stamps = np.atleast_1d(instants("origins", origins))
             rows = panel.freq.offset(stamps, panel.timestamps[0])
             outside = np.flatnonzero((rows < first) | (rows > last))
             if len(outside):
                 raise ShapeError(
                     "origins",
-                    f"lie in {panel.timestamps[first]}..{panel.timestamps[last]}, to leave room for context and horizon",
+                    f"lie in {panel.timestamps[first]}..{panel.timestamps[last]}, between the first context "
+                    "and the last horizon",
                     place=f"origin {outside[0]}",
                     got=stamps[outside[0]],
                 )
@@ -76,7 +82,8 @@ class PanelWindows:
         return len(self.rows)
 
     def take(self, index: np.ndarray) -> PanelWindows:
-        """The windows at some positions (integers or a boolean mask)."""
+        """The windows at some positions (whole numbers or a boolean mask), in the order given."""
+        index = positions("index", index, length=len(self))
         return replace(self, rows=self.rows[index], items=self.items[index])
 
     def targets(self) -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +100,8 @@ class PanelWindows:
 
     def timestamps(self) -> np.ndarray:
         """Times of the targets [n, horizon]."""
-        return self.panel.timestamps[self._steps()]
+        stamps: np.ndarray = self.panel.timestamps[self._steps()]
+        return stamps
 
     def _steps(self) -> np.ndarray:
         return self.rows[:, None] + np.arange(1, self.horizon + 1)  # [n, horizon]
@@ -107,12 +115,14 @@ class PanelWindows:
     @property
     def origins(self) -> np.ndarray:
         """Timestamp of each window's last known row."""
-        return self.panel.timestamps[self.rows]
+        stamps: np.ndarray = self.panel.timestamps[self.rows]
+        return stamps
 
     @property
     def label_ends(self) -> np.ndarray:
         """Timestamp of each window's last target row."""
-        return self.panel.timestamps[self.rows + self.horizon]
+        stamps: np.ndarray = self.panel.timestamps[self.rows + self.horizon]
+        return stamps
 
     @property
     def groups(self) -> np.ndarray:
@@ -136,44 +146,38 @@ class PanelWindows:
 
     def histories(self) -> Iterator[tuple[np.ndarray, Panel, np.ndarray]]:
         """For each origin: positions of its windows, the panel as it was known then (with the future
-        covariates of the horizon), and the items of those windows."""
+        covariates of the horizon), and the items of those windows.
+        """
         panel = self.panel
-        for row in np.unique(self.rows).tolist():
-            at = np.flatnonzero(self.rows == row)
-            known = panel.rows(0, row + 1)
-            if panel.future_covariates is not None:
-                ahead = panel.rows(row + 1, row + 1 + self.horizon)
-                blank = np.full_like(ahead.values, np.nan)
-                past = ahead.past_covariates
-                known = known.extended(
-                    replace(
-                        ahead,
-                        values=blank,
-                        past_covariates=None if past is None else np.full_like(past, np.nan),
-                    )
-                )
-            yield at, known, self.items[at]
+        order = np.argsort(self.rows, kind="stable")
+        rows, first = np.unique(self.rows[order], return_index=True)
+        for row, at in zip(rows.tolist(), np.split(order, first[1:]), strict=True):
+            if panel.future_covariates is None:
+                yield at, panel.rows(0, row + 1), self.items[at]
+                continue
+            known = panel.rows(0, row + 1 + self.horizon)
+            values, past = known.values.copy(), known.past_covariates
+            values[row + 1 :] = np.nan
+            if past is not None:
+                past = past.copy()
+                past[row + 1 :] = np.nan
+            yield at, replace(known, values=values, past_covariates=past, known=row + 1), self.items[at]
 
     def naive_scale(self, seasonality: int | None, *, before: Any = None) -> np.ndarray:
         """Mean absolute difference at lag `seasonality` (default: the frequency's) of each window's item,
-        over rows before `before` (default: up to the first origin), [n, target]; NaN where unknown."""
+        over rows before `before` (default: up to the first origin), [n, target]; NaN where unknown.
+        """
         panel = self.panel
         lag = whole("seasonality", seasonality if seasonality is not None else panel.freq.seasonality)
         if before is None:
             stop = int(self.rows.min()) + 1 if len(self) else 0
         else:
-            stop = int(np.searchsorted(panel.timestamps, np.datetime64(before, "us")))
+            stop = int(np.searchsorted(panel.timestamps, instant("before", before)))
         known = panel.values[:stop].astype(np.float64)
         steps = np.abs(known[lag:] - known[:-lag]) if stop > lag else known[:0]
         observed = ~np.isnan(steps)
         count = observed.sum(0)
         total = np.where(observed, steps, 0.0).sum(0)
         scale = np.where(count > 0, total / np.maximum(count, 1), np.nan)  # [item, target]
-        return scale[self.items]
-
-
-def whole(argument: str, value: Any) -> int:
-    """The value as an int of at least 1; InvalidInputError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InvalidInputError(argument, "is a whole number of at least 1", got=repr(value))
-    return int(value)
+        of_windows: np.ndarray = scale[self.items]
+        return of_windows

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from forecast_core.prediction import ForecastPrediction
 
 if TYPE_CHECKING:
-    from forecast_core.evaluation.backtest import Backtest
+    from forecast_core.evaluation.backtesting import Backtest
 
 __all__ = ["by_horizon", "calibration", "fans"]
 
@@ -93,9 +93,9 @@ def _fan(prediction: ForecastPrediction, targets: np.ndarray, rows: np.ndarray) 
                 )
         axes.plot(times, one.median()[0, :, 0], color=_BLUE, linewidth=1.2)
         axes.plot(times, targets[rows[k], :, 0], color="#1b1f24", linewidth=0.9)
-    locator = AutoDateLocator()
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.set(ylabel=prediction.target_names[0])
     return _svg(figure)
 

@@ -15,14 +15,15 @@ from forecast_core.metrics import metric_direction
 from forecast_core.prediction import ForecastPrediction
 
 if TYPE_CHECKING:
-    from forecast_core.evaluation.backtest import Backtest
+    from forecast_core.evaluation.backtesting import Backtest
 
 __all__ = ["write_report"]
 
 _ITEMS_SHOWN = 10
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24 }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1b1f24 }
+body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums } figure { margin: 1rem 0 }
 th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #d8dee4 }
@@ -105,7 +106,7 @@ def _charts(result: Backtest) -> list[str]:
             "<h2>Calibration</h2>",
             _figure(
                 charts.calibration(result, spread),
-                "Share of outcomes within central intervals; on the diagonal, intervals hold what they promise",
+                "Share of outcomes within central intervals; on the diagonal they hold what they promise",
             ),
         ]
     best = next(

@@ -1,14 +1,16 @@
 """Predictions: typed, frozen distributions with one algebra, open to further kinds."""
 
 from forecast_core.prediction.base import (
-    ForecastPrediction as ForecastPrediction,
-    Interval as Interval,
     ModelRef as ModelRef,
     Prediction as Prediction,
-    Uncertainty as Uncertainty,
     prediction_kinds as prediction_kinds,
 )
 from forecast_core.prediction.classes import ClassPrediction as ClassPrediction
+from forecast_core.prediction.forecast import (
+    ForecastPrediction as ForecastPrediction,
+    Interval as Interval,
+    Uncertainty as Uncertainty,
+)
 from forecast_core.prediction.mixture import MixturePrediction as MixturePrediction
 from forecast_core.prediction.paths import PathMixturePrediction as PathMixturePrediction
 from forecast_core.prediction.point import PointPrediction as PointPrediction

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from pydantic import JsonValue
 
 from forecast_core.errors import InvalidInputError, ShapeError
 
-__all__ = ["broadcasts", "check_dims", "check_finite", "check_simplex"]
+__all__ = ["broadcasts", "check_dims", "check_finite", "check_json", "check_simplex"]
 
 _TOLERANCE = 1e-5  # float32 softmax over many components
 
@@ -34,6 +37,18 @@ def check_simplex(name: str, array: np.ndarray) -> None:
     if not (np.abs(total - 1.0) <= _TOLERANCE).all():
         worst = total.reshape(-1)[np.abs(total - 1.0).argmax()]
         raise InvalidInputError(name, "sums to 1 along its last axis", got=worst)
+
+
+def check_json(name: str, value: JsonValue) -> None:
+    """Every number in a JSON value is finite, as JSON has no other."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInputError(name, "is finite, as JSON has no other numbers", got=value)
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            check_json(f"{name}[{key!r}]", inner)
+    elif isinstance(value, list):
+        for k, inner in enumerate(value):
+            check_json(f"{name}[{k}]", inner)
 
 
 def broadcasts(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:

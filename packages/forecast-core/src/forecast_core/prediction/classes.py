@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import model_validator
 
 from forecast_core.arrays import FloatArray
+from forecast_core.data.frames import id_column
 from forecast_core.errors import InvalidInputError, ShapeError
 from forecast_core.prediction.base import Prediction
 from forecast_core.prediction.checks import check_dims, check_simplex
@@ -38,11 +39,14 @@ class ClassPrediction(Prediction):
                 "classes", f"are {columns} distinct names, at least two", got=self.classes
             )
         check_simplex("probabilities", self.probabilities)
+        if self.confidence is not None and self.confidence.shape != (rows,):
+            raise ShapeError("confidence", f"is [{rows}]", got=self.confidence.shape)
         return self
 
     def label_index(self) -> np.ndarray:
         """Index of the most probable class [item]; the first one on ties."""
-        return self.probabilities.argmax(-1)
+        index: np.ndarray = self.probabilities.argmax(-1)
+        return index
 
     def labels(self) -> list[str]:
         """Name of the most probable class of each row."""
@@ -57,9 +61,11 @@ class ClassPrediction(Prediction):
     def entropy(self) -> np.ndarray:
         """Shannon entropy [item] in nats; 0 is certain."""
         p = self.probabilities.astype(np.float64)
-        return -(p * np.log(np.where(p > 0, p, 1.0))).sum(-1)
+        entropy: np.ndarray = -(p * np.log(np.where(p > 0, p, 1.0))).sum(-1)
+        return entropy
 
     def _columns(self) -> dict[str, Any]:
-        columns: dict[str, Any] = {"item_id": list(self.item_ids), "label": self.labels()}
-        columns.update({name: self.probabilities[:, k] for k, name in enumerate(self.classes)})
+        columns: dict[str, Any] = {"item_id": id_column(self.item_ids), "label": self.labels()}
+        for k, name in enumerate(self.classes):
+            columns[f"p({name})" if name in ("item_id", "label") else name] = self.probabilities[:, k]
         return columns

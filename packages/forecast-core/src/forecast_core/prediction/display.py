@@ -15,13 +15,15 @@ _ROWS = 12
 
 def html(prediction: Prediction) -> str:
     """A heading and a table of the first rows; every text in it is escaped."""
-    columns = prediction._columns()
+    some = prediction.take(range(min(len(prediction), _ROWS)))
+    columns = some._columns()
     names = list(columns)
-    total = len(columns[names[0]])
+    made = len(columns[names[0]])
+    total = made // max(len(some), 1) * len(prediction)  # every row of a prediction gives as many
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(_cell(columns[name][row]))}</td>" for name in names) + "</tr>"
-        for row in range(min(total, _ROWS))
+        for row in range(min(made, _ROWS))
     )
     more = f"<p>{total - _ROWS} more rows</p>" if total > _ROWS else ""
     return (

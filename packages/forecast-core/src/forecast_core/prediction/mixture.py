@@ -11,8 +11,8 @@ from pydantic import model_validator
 from forecast_core import normal
 from forecast_core.arrays import FloatArray
 from forecast_core.errors import InvalidInputError, ShapeError
-from forecast_core.prediction.base import ForecastPrediction
 from forecast_core.prediction.checks import broadcasts, check_dims, check_finite, check_simplex
+from forecast_core.prediction.forecast import ForecastPrediction
 
 __all__ = ["MixturePrediction", "mixture_cdf", "mixture_quantile"]
 
@@ -74,13 +74,15 @@ class MixturePrediction(ForecastPrediction):
     def mean(self) -> np.ndarray:
         """sum_k w_k mu_k, [item, horizon, target]."""
         weights, means, _ = self._parameters()
-        return (weights * means).sum(-1)
+        mean: np.ndarray = (weights * means).sum(-1)
+        return mean
 
     def variance(self) -> np.ndarray:
         """Law of total variance: sum_k w_k (sigma_k^2 + (mu_k - mean)^2), [item, horizon, target]."""
         weights, means, sigmas = self._parameters()
         centre = (weights * means).sum(-1, keepdims=True)
-        return (weights * (sigmas**2 + (means - centre) ** 2)).sum(-1)
+        variance: np.ndarray = (weights * (sigmas**2 + (means - centre) ** 2)).sum(-1)
+        return variance
 
     def _quantile(self, levels: np.ndarray) -> np.ndarray:
         return mixture_quantile(*self._parameters(), levels)
@@ -91,15 +93,19 @@ class MixturePrediction(ForecastPrediction):
     def _sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         weights, means, sigmas = self._parameters()
         noise = rng.standard_normal((n, *self.shape))
-        pick = rng.random((n, *self.shape))[..., None] > np.cumsum(weights, -1)[..., :-1]  # [s, i, h, t, k-1]
+        pick = (
+            rng.random((n, *self.shape))[..., None] >= np.cumsum(weights, -1)[..., :-1]
+        )  # [s, i, h, t, k-1]
         chosen = np.moveaxis(pick.sum(-1), 0, -1)  # [i, h, t, s]
         centre = np.moveaxis(np.take_along_axis(means, chosen, -1), -1, 0)
-        return centre + noise * np.moveaxis(np.take_along_axis(sigmas, chosen, -1), -1, 0)
+        draws: np.ndarray = centre + noise * np.moveaxis(np.take_along_axis(sigmas, chosen, -1), -1, 0)
+        return draws
 
 
 def mixture_cdf(weights: np.ndarray, means: np.ndarray, sigmas: np.ndarray, x: np.ndarray) -> np.ndarray:
     """P(X <= x) of Gaussian mixtures; parameters [..., k], x [...], result [...]."""
-    return (weights * normal.cdf((x[..., None] - means) / sigmas)).sum(-1)
+    probability: np.ndarray = (weights * normal.cdf((x[..., None] - means) / sigmas)).sum(-1)
+    return probability
 
 
 def mixture_quantile(
@@ -118,7 +124,9 @@ def mixture_quantile(
     full = per_component.shape
     flat = [np.broadcast_to(p[..., None, :], full).reshape(-1, full[-1]) for p in (weights, means, sigmas)]
     level = np.broadcast_to(levels, full[:-1]).reshape(-1)
-    found = _roots(*flat, level, per_component.min(-1).reshape(-1), per_component.max(-1).reshape(-1))
+    found = _roots(
+        flat[0], flat[1], flat[2], level, per_component.min(-1).reshape(-1), per_component.max(-1).reshape(-1)
+    )
     return found.reshape(full[:-1])  # [..., q]
 
 

@@ -9,8 +9,8 @@ from pydantic import model_validator
 
 from forecast_core.arrays import FloatArray
 from forecast_core.errors import InvalidInputError, ShapeError
-from forecast_core.prediction.base import ForecastPrediction
 from forecast_core.prediction.checks import check_finite, check_simplex
+from forecast_core.prediction.forecast import ForecastPrediction
 from forecast_core.prediction.mixture import mixture_cdf, mixture_quantile
 
 __all__ = ["PathMixturePrediction"]
@@ -48,13 +48,28 @@ class PathMixturePrediction(ForecastPrediction):
         check_simplex("weights", self.weights)
         check_finite("means", self.means)
         check_finite("covariances", self.covariances)
-        a, b, c, d = (self.covariances[:, :, i, j] for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)))
-        if not np.allclose(b, c, rtol=1e-5, atol=1e-12):
-            raise InvalidInputError("covariances", "are symmetric")
-        if not ((a > 0) & (d > 0) & (a * d - b * b > 0)).all():
-            raise InvalidInputError("covariances", "are positive definite")
+        self._check_positive()
         self._check_axes()
         return self
+
+    def _check_positive(self) -> None:
+        variances = np.stack([self.covariances[:, :, 0, 0], self.covariances[:, :, 1, 1]])
+        if not (variances > 0).all():
+            raise InvalidInputError(
+                "covariances", "are positive definite", got=f"a variance of {variances.min()}"
+            )
+        _, upper, lower = self._scaled()
+        if not (np.abs(upper - lower) <= 1e-5).all():
+            raise InvalidInputError("covariances", "are symmetric")
+        if not (np.abs(lower) < 1.0).all():
+            raise InvalidInputError("covariances", "are positive definite")
+
+    def _scaled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Standard deviations [n, step, 2, k], and both off-diagonals as correlations [n, step, k]."""
+        covariances = self.covariances.astype(np.float64)
+        sigmas = np.sqrt(np.stack([covariances[:, :, 0, 0], covariances[:, :, 1, 1]], 2))
+        x, y = sigmas[:, :, 0], sigmas[:, :, 1]
+        return sigmas, covariances[:, :, 0, 1] / x / y, covariances[:, :, 1, 0] / x / y
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -74,20 +89,21 @@ class PathMixturePrediction(ForecastPrediction):
     def _parameters(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         weights = self.weights.astype(np.float64)[:, None, None, :]  # [n, 1, 1, k]
         means = self.means.astype(np.float64)
-        sigmas = np.sqrt(np.stack([self.covariances[:, :, 0, 0], self.covariances[:, :, 1, 1]], 2))
         weights = np.broadcast_to(weights / weights.sum(-1, keepdims=True), means.shape)
-        return weights, means, sigmas.astype(np.float64)
+        return weights, means, self._scaled()[0]
 
     def mean(self) -> np.ndarray:
         """Expected position [n, step, 2]."""
         weights, means, _ = self._parameters()
-        return (weights * means).sum(-1)
+        mean: np.ndarray = (weights * means).sum(-1)
+        return mean
 
     def variance(self) -> np.ndarray:
         """Variance of each coordinate [n, step, 2]."""
         weights, means, sigmas = self._parameters()
         centre = (weights * means).sum(-1, keepdims=True)
-        return (weights * (sigmas**2 + (means - centre) ** 2)).sum(-1)
+        variance: np.ndarray = (weights * (sigmas**2 + (means - centre) ** 2)).sum(-1)
+        return variance
 
     def _quantile(self, levels: np.ndarray) -> np.ndarray:
         return mixture_quantile(*self._parameters(), levels)
@@ -98,11 +114,12 @@ class PathMixturePrediction(ForecastPrediction):
     def _sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         rows, steps, two = self.shape
         cumulative = np.cumsum(self.weights.astype(np.float64), -1)[:, :-1]  # [n, k-1]
-        mode = (rng.random((n, rows, 1)) > cumulative).sum(-1)  # [s, n]
-        row = np.arange(rows)[None, :]
-        centre = np.moveaxis(self.means, -1, 1)[row, mode]  # [s, n, step, 2]
-        root = np.linalg.cholesky(
-            np.moveaxis(self.covariances, -1, 1).astype(np.float64)
-        )  # [n, k, step, 2, 2]
-        noise = rng.standard_normal((n, rows, steps, two, 1))
-        return centre + (root[row, mode] @ noise)[..., 0]
+        mode = (rng.random((n, rows, 1)) >= cumulative).sum(-1)  # [s, n]
+        noise = rng.standard_normal((n, rows, steps, two))
+        sigmas, _, correlation = self._scaled()
+        row = np.arange(rows)
+        r = np.moveaxis(correlation, -1, 1)[row, mode]  # [s, n, step]
+        noise[..., 1] = r * noise[..., 0] + np.sqrt((1.0 - r) * (1.0 + r)) * noise[..., 1]
+        centre, spread = (np.moveaxis(p, -1, 1)[row, mode] for p in (self.means, sigmas))  # [s, n, step, 2]
+        paths: np.ndarray = centre + spread * noise
+        return paths

@@ -9,8 +9,8 @@ from pydantic import model_validator
 
 from forecast_core.arrays import FloatArray
 from forecast_core.errors import CapabilityError
-from forecast_core.prediction.base import ForecastPrediction
 from forecast_core.prediction.checks import check_dims, check_finite
+from forecast_core.prediction.forecast import ForecastPrediction
 
 __all__ = ["PointPrediction"]
 

@@ -10,8 +10,8 @@ from pydantic import model_validator
 from forecast_core.arrays import FloatArray
 from forecast_core.data.freq import Freq
 from forecast_core.errors import InvalidInputError, ShapeError
-from forecast_core.prediction.base import ForecastPrediction
-from forecast_core.prediction.checks import check_dims, check_finite
+from forecast_core.prediction.checks import check_finite
+from forecast_core.prediction.forecast import ForecastPrediction
 
 __all__ = ["SamplePrediction"]
 
@@ -33,7 +33,6 @@ class SamplePrediction(ForecastPrediction):
     def _check(self) -> Self:
         if self.values.ndim != 4 or self.values.shape[0] < 1 or 0 in self.values.shape[2:]:
             raise ShapeError("values", "is [sample, item, horizon, target]", got=self.values.shape)
-        check_dims("values", self.values[0], ("item", "horizon", "target"))
         check_finite("values", self.values)
         self._check_axes()
         return self
@@ -46,22 +45,24 @@ class SamplePrediction(ForecastPrediction):
 
     def mean(self) -> np.ndarray:
         """Mean of the draws [item, horizon, target]."""
-        return self.values.mean(0, dtype=np.float64)
+        mean: np.ndarray = self.values.mean(0, dtype=np.float64)
+        return mean
 
     def variance(self) -> np.ndarray:
         """Variance of the draws [item, horizon, target] (divided by their number)."""
-        return self.values.var(0, dtype=np.float64)
+        variance: np.ndarray = self.values.var(0, dtype=np.float64)
+        return variance
 
     def _quantile(self, levels: np.ndarray) -> np.ndarray:
         return np.moveaxis(np.quantile(self.values.astype(np.float64), levels, axis=0), 0, -1)
 
     def _cdf(self, x: np.ndarray) -> np.ndarray:
-        return (self.values <= x).mean(0)
+        return np.where(np.isnan(x), np.nan, (self.values <= x).mean(0))
 
     def _sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         drawn = len(self.values)
         if self.joint:
-            return self.values[rng.integers(0, drawn, n)]
+            return np.take(self.values, rng.integers(0, drawn, n), axis=0)
         index = rng.integers(0, drawn, (n, *self.shape))
         return np.take_along_axis(self.values, index, axis=0)
 
@@ -70,18 +71,22 @@ class SamplePrediction(ForecastPrediction):
 
         freq: a multiple of the prediction's own step. Steps of a period that begins before the first or
         ends after the last step are left out. Raises CapabilityError unless the draws are joint, and
-        InvalidInputError where timestamps are missing or no whole period is covered.
+        InvalidInputError where timestamps are missing or uneven, or no whole period is covered.
         """
         if not self.joint:
             return super().aggregate(freq, how=how)  # type: ignore[return-value]
-        if self.timestamps is None or self.timestamps.ndim != 1 or self.horizon < 2:
+        if how not in ("sum", "mean"):
+            raise InvalidInputError("how", "is 'sum' or 'mean'", got=repr(how))
+        stamps = self.timestamps
+        if stamps is None or stamps.ndim != 1 or len(stamps) < 2:
             raise InvalidInputError("timestamps", "are needed to aggregate, one a step, at least two steps")
-        wide = Freq.parse(freq)
-        period = wide.floor(self.timestamps)  # [h]
-        starts, first, count = np.unique(period, return_index=True, return_counts=True)
-        step = np.diff(self.timestamps).max()
-        begins = self.timestamps[first] == starts
-        ends = wide.shift(starts, 1) <= self.timestamps[first + count - 1] + step
+        own, wide = Freq.infer(stamps), Freq.parse(freq)
+        following = own.shift(stamps, 1)
+        if (following[:-1] != stamps[1:]).any():
+            raise InvalidInputError("timestamps", f"are one step of {own} apart to aggregate")
+        starts, first, count = np.unique(wide.floor(stamps), return_index=True, return_counts=True)
+        begins = stamps[first] == starts
+        ends = following[first + count - 1] == wide.shift(starts, 1)
         whole = np.flatnonzero(begins & ends)
         if not len(whole):
             raise InvalidInputError("freq", f"has a whole period of {wide} within the horizon")

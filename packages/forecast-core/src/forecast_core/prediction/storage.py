@@ -15,6 +15,7 @@ from forecast_core.prediction.base import Prediction, prediction_kinds
 __all__ = ["from_bytes", "from_json", "to_bytes", "to_json"]
 
 _META = "prediction"
+_TIMES = ("datetime64[us]", "timedelta64[us]")  # stored as whole numbers
 
 
 def to_json(prediction: Prediction) -> str:
@@ -44,7 +45,7 @@ def to_bytes(prediction: Prediction) -> bytes:
         else:
             fields[name] = value
     times = {name: str(a.dtype) for name, a in tensors.items() if a.dtype.kind in "Mm"}
-    stored = {n: np.ascontiguousarray(a.view(np.int64) if n in times else a) for n, a in tensors.items()}
+    stored = {n: np.asarray(a.view(np.int64) if n in times else a, order="C") for n, a in tensors.items()}
     header = json.dumps({"fields": fields, "times": times}, allow_nan=False)
     return bytes(save(stored, metadata={_META: header}))
 
@@ -54,25 +55,27 @@ def from_bytes(blob: bytes) -> Prediction:
     try:
         length = int.from_bytes(blob[:8], "little")
         header = json.loads(json.loads(blob[8 : 8 + length])["__metadata__"][_META])
-        fields, times = header["fields"], header["times"]
+        fields, times = dict(header["fields"]), dict(header["times"])
+        aux: dict[str, np.ndarray] = {}
         for name, array in load(blob).items():
+            if name in times and times[name] not in _TIMES:
+                raise ValueError(f"{name} is stored as {times[name]!r}")
             value = array.view(times[name]) if name in times else array
             if name.startswith("aux/"):
-                fields.setdefault("aux", {})[name.removeprefix("aux/")] = value
+                aux[name.removeprefix("aux/")] = value
             else:
                 fields[name] = value
-    except (ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
-        raise InvalidInputError("blob", f"is not a stored prediction ({error})") from error
+        fields["aux"] = aux
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
+        raise InvalidInputError("blob", f"is not a stored prediction ({error!r})") from error
     return _build(fields)
 
 
 def _build(fields: Any) -> Prediction:
     if not isinstance(fields, dict) or "kind" not in fields:
         raise InvalidInputError("prediction", "is an object with the key 'kind'")
-    kinds = prediction_kinds()
-    kind = fields.pop("kind")
+    kinds, kind = prediction_kinds(), fields.pop("kind")
     if not isinstance(kind, str) or kind not in kinds:
-        raise InvalidInputError(
-            "kind", "is a known kind of prediction", got=repr(kind), hint=near_misses(str(kind), kinds)
-        )
+        known, got = near_misses(str(kind)[:80], kinds), repr(kind)[:80]
+        raise InvalidInputError("kind", "is a known kind of prediction", got=got, hint=known)
     return kinds[kind](**fields)

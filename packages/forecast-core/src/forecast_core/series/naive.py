@@ -22,6 +22,9 @@ class Naive(Predictor[Panel]):
 
     config_class: ClassVar[type[ModelConfig]] = NaiveConfig
 
+    def _context_rows(self, data: Panel) -> int:
+        return 2
+
     def _predict(self, data: Panel, *, horizon: int | None) -> Prediction:
         return predict_end(data, season=1, horizon=horizon)
 

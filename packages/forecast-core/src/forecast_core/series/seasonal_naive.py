@@ -26,6 +26,9 @@ class SeasonalNaive(Predictor[Panel]):
     def _season(self, panel: Panel) -> int:
         return int(self.config.seasonality or panel.freq.seasonality)
 
+    def _context_rows(self, data: Panel) -> int:
+        return self._season(data) + 1
+
     def _predict(self, data: Panel, *, horizon: int | None) -> Prediction:
         return predict_end(data, season=self._season(data), horizon=horizon)
 

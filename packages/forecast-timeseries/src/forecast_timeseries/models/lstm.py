@@ -252,7 +252,7 @@ class LSTM(Predictor[Panel]):
         index = torch.from_numpy(items).to(source.items.device)
         parts = []
         with torch.inference_mode():
-            for chunk in torch.arange(len(source), device=index.device).split(_CHUNK):
+            for chunk in torch.split(torch.arange(len(source), device=index.device), _CHUNK):
                 batch = source.batch(chunk)._replace(items=index[chunk])
                 parts.append(self._parameters(network(batch), steps))
         arrays = [np.concatenate(each) for each in zip(*parts, strict=True)]

@@ -74,6 +74,7 @@ class LSTMNetwork(nn.Module):
         self.register_buffer("item_scale", torch.ones(items, layout.targets))
 
     def forward(self, batch: WindowBatch) -> Scaled:
+        """Parameters of every step in normalised units, and what was observed."""
         t, lags, context = self.layout.targets, self.layout.lags, self.context_length
         series = batch.series  # [n, context + horizon, width]
         values, observed = series[..., :t], series[..., t : 2 * t]
@@ -97,7 +98,7 @@ class LSTMNetwork(nn.Module):
             hidden = hidden + self.from_step(known)
         hidden = torch.relu(hidden)
         hidden = hidden + torch.relu(self.mix(self.dropout(hidden)))
-        output = self.out(hidden).unflatten(-1, (t, self.outputs))  # [n, horizon, target, out]
+        output = torch.unflatten(self.out(hidden), -1, (t, self.outputs))  # [n, horizon, target, out]
         if self.residual:
             output = output + self._lag_mean(rest[:, context:])[..., None]
         return Scaled(output, shift, scale, values[:, context:], observed[:, context:] > 0)
@@ -122,6 +123,7 @@ class LSTMNetwork(nn.Module):
     def _lag_mean(self, rest: Tensor) -> Tensor:
         """Mean over the observed lags of each step [n, horizon, target], 0 where none was."""
         t, lags = self.layout.targets, self.layout.lags
-        lagged = rest[..., : t * lags].unflatten(-1, (lags, t)).sum(-2)
-        seen = rest[..., t * lags : 2 * t * lags].unflatten(-1, (lags, t)).sum(-2)
-        return lagged / seen.clamp_min(1.0)
+        lagged = torch.unflatten(rest[..., : t * lags], -1, (lags, t)).sum(-2)
+        seen = torch.unflatten(rest[..., t * lags : 2 * t * lags], -1, (lags, t)).sum(-2)
+        result: Tensor = lagged / seen.clamp_min(1.0)
+        return result

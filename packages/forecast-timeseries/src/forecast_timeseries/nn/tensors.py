@@ -88,10 +88,9 @@ class SeriesTensors:
         times = panel.freq.range(panel.timestamps[0], self.rows)
         clock = calendar_features(times, calendar, tz=panel.tz)
         empty = np.zeros((len(panel.item_ids), 0))
-        as_tensor = lambda a: torch.from_numpy(np.ascontiguousarray(a, dtype=np.float32)).to(device)  # noqa: E731
-        self.series = as_tensor(stacked)
-        self.clock = as_tensor(clock)
-        self.static = as_tensor(empty if static is None else static)
+        self.series = _tensor(stacked, device)
+        self.clock = _tensor(clock, device)
+        self.static = _tensor(empty if static is None else static, device)
 
     def source(self, rows: np.ndarray, items: np.ndarray, *, context: int, horizon: int) -> WindowSource:
         """Windows whose last known rows are `rows`, of `items`."""
@@ -137,6 +136,10 @@ def _overlapping(table: Tensor, length: int) -> Tensor:
     """[rows, width] -> [rows - length + 1, length * width], each row `length` rows of the table; a view."""
     rows, width = table.shape
     return table.as_strided((rows - length + 1, length * width), (max(width, 1), 1))
+
+
+def _tensor(array: np.ndarray, device: str) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(device)
 
 
 def _padded(array: np.ndarray, rows: int, fill: float) -> np.ndarray:

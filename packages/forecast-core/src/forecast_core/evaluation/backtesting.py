@@ -15,7 +15,7 @@ import numpy as np
 from forecast_core.data.frames import build_frame
 from forecast_core.data.protocols import Data, Windows
 from forecast_core.errors import InvalidInputError, ShapeError
-from forecast_core.evaluation.evaluate import default_metrics, refuse_seen, task_baseline
+from forecast_core.evaluation.evaluating import default_metrics, refuse_seen, task_baseline
 from forecast_core.evaluation.scores import Scored, Scores, adapted, score, skill_against
 from forecast_core.metrics import metric_direction
 from forecast_core.prediction import Prediction
@@ -162,7 +162,7 @@ def _time(start: Any) -> Any:
         return np.datetime64(start, "us")
     if isinstance(start, str | np.datetime64):
         try:
-            return np.datetime64(start, "us")
+            return np.asarray(start, dtype="datetime64[us]")[()]
         except ValueError as error:
             raise InvalidInputError(
                 "start", "is a time such as '2024-05-01T00:00'", got=repr(start)

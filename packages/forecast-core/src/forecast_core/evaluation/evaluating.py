@@ -65,15 +65,15 @@ def evaluate(
     """Score a fitted model on data it has not seen.
 
     data: windows as they are, or data, of which every `stride`-th window is taken that leaves room for
-    the model's context and horizon. metrics: names of the metric grammar; default: the task's. baseline:
+    the horizon and for the history that model and baseline need. metrics: names of the metric grammar; default: the task's. baseline:
     default the task's own. Scaled metrics scale on rows up to the first origin. Raises LeakError where
     the model has seen a row of the targets, MetricError for unknown metrics.
     """
     names = list(metrics) if metrics is not None else default_metrics(model.task)
-    windows = _windows(model, data, horizon=horizon, stride=stride)
+    reference = baseline if baseline is not None else task_baseline(model.task)
+    windows = _windows((model, reference), data, horizon=horizon, stride=stride)
     if windows.origins is not None and len(windows):
         refuse_seen(model, windows.origins.min())
-    reference = baseline if baseline is not None else task_baseline(model.task)
     if not reference.is_fitted:
         raise CapabilityError(
             f"the baseline {reference.spec.id} needs fitting; give a fitted one as baseline="
@@ -88,13 +88,17 @@ def evaluate(
     )
 
 
-def _windows(model: Predictor[Any], data: Data | Windows, *, horizon: int | None, stride: int) -> Windows:
+def _windows(
+    models: tuple[Predictor[Any], ...], data: Data | Windows, *, horizon: int | None, stride: int
+) -> Windows:
+    """Windows as given, or those of the data that leave every model the history it needs."""
     if isinstance(data, Data):
+        model = models[0]
         if model.task.kind == "classification":
             return data.windows()
         steps = horizon if horizon is not None else getattr(model.config, "horizon", None)
-        context = getattr(model.config, "context_length", None)
-        return data.windows(context_length=context, horizon=steps, stride=stride)
+        needed = [rows for m in models if (rows := m._context_rows(data)) is not None]
+        return data.windows(context_length=max(needed) if needed else None, horizon=steps, stride=stride)
     if isinstance(data, Windows):
         return data
     raise InvalidInputError("data", "follows the Data or the Windows protocol", got=type(data).__name__)
@@ -118,6 +122,6 @@ def refuse_seen(model: Predictor[Any], origin: Any) -> None:
     seen = model.info.seen_until
     if seen is not None and np.datetime64(seen) > origin:
         raise LeakError(
-            f"{model.spec.id} has seen data until {seen}, but is to be tested from after {origin} on; test on "
-            "later data, or fit on earlier"
+            f"{model.spec.id} has seen data until {seen}, but is to be tested from after {origin} on; "
+            "test on later data, or fit on earlier"
         )

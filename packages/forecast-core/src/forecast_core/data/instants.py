@@ -1,0 +1,77 @@
+"""Times as they are given, turned into one kind: UTC datetime64[us]."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+
+from forecast_core.errors import DataError
+
+__all__ = ["instant", "instants"]
+
+
+def instants(argument: str, values: Any) -> np.ndarray:
+    """Times of any shape as datetime64[us] in UTC.
+
+    values: datetime64, datetimes, dates or ISO 8601 texts; those with a zone are turned into UTC, those
+    without are taken as UTC. Raises DataError, naming the first offender, where one is missing or no time.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind == "M":
+        stamps = array.astype("datetime64[us]", copy=False)
+    elif array.dtype.kind in "OUT" or not array.size:
+        stamps = _of_objects(argument, array)
+    else:
+        raise DataError(argument, "are times", got=f"dtype {array.dtype}")
+    missing = np.isnat(stamps)
+    if missing.any():
+        raise DataError(argument, "has no missing time", place=f"row {int(missing.argmax())}")
+    return stamps
+
+
+def instant(argument: str, value: Any) -> np.datetime64:
+    """One time as datetime64[us] in UTC; see `instants`."""
+    stamps = instants(argument, value)
+    if stamps.ndim:
+        raise DataError(argument, "is one time", got=f"shape {stamps.shape}")
+    return np.datetime64(stamps.item(), "us")
+
+
+def _of_objects(argument: str, array: np.ndarray) -> np.ndarray:
+    given = array.reshape(-1).tolist()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # numpy only warns of a zone in a text
+            if not all(isinstance(value, str) for value in given):
+                raise ValueError
+            return np.array(given, dtype="datetime64[us]").reshape(array.shape)
+    except (ValueError, UserWarning, DeprecationWarning):
+        pass
+    stamps = np.empty(len(given), dtype="datetime64[us]")
+    for row, value in enumerate(given):
+        try:
+            stamps[row] = _moment(value)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise DataError(
+                argument, f"are times, as texts in ISO 8601 ({error})", place=f"row {row}", got=repr(value)
+            ) from error
+    return stamps.reshape(array.shape)
+
+
+def _moment(value: Any) -> np.datetime64:
+    if value is None or value != value:
+        return np.datetime64("NaT", "us")
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):
+        if value.tzinfo is not None:
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        return np.datetime64(value, "us")
+    if isinstance(value, date):
+        return np.datetime64(value, "us")
+    if isinstance(value, np.datetime64):
+        return value.astype("datetime64[us]")
+    raise TypeError(f"not a {type(value).__name__}")
