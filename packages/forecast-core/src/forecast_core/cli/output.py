@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 __all__ = ["JSON", "metric_rows", "number", "print_json", "print_table", "split"]
 
@@ -22,6 +20,9 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table as wide as the terminal, or as its content where there is none."""
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console()
     table = Table(title=title, title_justify="left")
     for k, column in enumerate(columns):

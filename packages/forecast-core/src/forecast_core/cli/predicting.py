@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import narwhals as nw
 import typer
 
 from forecast_core import registry
-from forecast_core.cli.output import JSON, print_table
-from forecast_core.cli.sources import (
+from forecast_core.cli.options import (
     FREQ,
     FUTURE,
     ITEM_ID,
@@ -21,11 +19,10 @@ from forecast_core.cli.sources import (
     TIMESTAMP,
     TZ,
     Layout,
-    data_config,
-    load_data,
 )
+from forecast_core.cli.output import JSON, print_table
+from forecast_core.cli.sources import data_config, load_data
 from forecast_core.errors import InvalidInputError
-from forecast_core.evaluation.scores import adapted
 
 __all__ = ["add_to"]
 
@@ -54,6 +51,10 @@ def predict(
     as_json: bool = JSON,
 ) -> None:
     """Predict the steps after the end of the data."""
+    import narwhals as nw
+
+    from forecast_core.evaluation.scores import adapted
+
     if output is not None and output.suffix not in (".csv", ".parquet", ".json"):
         raise InvalidInputError("--output", "ends in .csv, .parquet or .json", got=str(output))
     model = registry.load_model(artifact)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import typer
 
+import forecast_core as fc
 from forecast_core import registry
-from forecast_core.cli.output import JSON, metric_rows, print_json, print_table, split
-from forecast_core.cli.sources import (
+from forecast_core.cli.options import (
     FREQ,
     FUTURE,
     ITEM_ID,
@@ -23,13 +23,14 @@ from forecast_core.cli.sources import (
     TIMESTAMP,
     TZ,
     Layout,
-    data_config,
-    load_data,
-    named_model,
 )
+from forecast_core.cli.output import JSON, metric_rows, print_json, print_table, split
+from forecast_core.cli.sources import data_config, load_data, named_model
 from forecast_core.errors import InvalidInputError
-from forecast_core.evaluation import Backtest, backtest
-from forecast_core.predictor import Predictor
+
+if TYPE_CHECKING:
+    from forecast_core.evaluation import Backtest
+    from forecast_core.predictor import Predictor
 
 __all__ = ["add_to"]
 
@@ -132,7 +133,7 @@ def _score(
     metrics: str | None,
 ) -> Backtest:
     steps = horizon or next((h for m in models if (h := getattr(m.config, "horizon", None))), None)
-    return backtest(
+    return fc.backtest(
         models,
         data,
         start=start if start is not None else _after_seen(models, data),

@@ -5,48 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+import forecast_core as fc
 from forecast_core import registry
+from forecast_core.cli.options import Layout
 from forecast_core.config import DataConfig
-from forecast_core.data import Panel
-from forecast_core.data.frames import read_table
 from forecast_core.errors import ConfigError, InvalidInputError, near_misses
-from forecast_core.predictor import Predictor
 
-__all__ = [
-    "FREQ",
-    "FUTURE",
-    "ITEM_ID",
-    "LAYOUT",
-    "PAST",
-    "SOURCE",
-    "STATIC",
-    "TARGET",
-    "TIMESTAMP",
-    "TZ",
-    "Layout",
-    "data_config",
-    "load_data",
-    "named_model",
-    "parse_params",
-    "parse_value",
-]
+if TYPE_CHECKING:
+    from forecast_core.predictor import Predictor
 
-Layout = Literal["long", "wide"]
-
-SOURCE: Any = typer.Option(..., "--data", help="Id of a dataset, or path of a csv or parquet file.")
-LAYOUT: Any = typer.Option("long", "--layout", help="long: a row an (item, time); wide: a column an item.")
-TIMESTAMP: Any = typer.Option("timestamp", help="Column of times.")
-ITEM_ID: Any = typer.Option(None, help="Column of item ids; without it the table is one series.")
-TARGET: Any = typer.Option("target", help="Columns to predict, comma-separated.")
-FREQ: Any = typer.Option(None, help="Frequency such as h or 5min; inferred by default.")
-PAST: Any = typer.Option("", "--past-covariates", help="Columns known up to now, comma-separated.")
-FUTURE: Any = typer.Option("", "--future-covariates", help="Columns known ahead, comma-separated.")
-STATIC: Any = typer.Option("", "--static-covariates", help="Columns constant within an item.")
-TZ: Any = typer.Option(None, help="Zone whose clock calendar features follow.")
+__all__ = ["data_config", "load_data", "named_model", "parse_params", "parse_value"]
 
 
 def data_config(
@@ -92,12 +62,14 @@ def load_data(config: DataConfig) -> Any:
             got=repr(config.source),
             hint=near_misses(config.source, registry.available_datasets()),
         )
+    from forecast_core.data.frames import read_table  # reading tables takes long to import
+
     table = read_table(config.source)
     if config.layout == "wide":
-        return Panel.from_wide(
+        return fc.Panel.from_wide(
             table, timestamp=config.timestamp, target=config.target[0], freq=config.freq, tz=config.tz
         )
-    return Panel.from_frame(
+    return fc.Panel.from_frame(
         table,
         timestamp=config.timestamp,
         target=config.target,

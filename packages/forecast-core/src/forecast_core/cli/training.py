@@ -8,9 +8,9 @@ from typing import Any
 
 import typer
 
+import forecast_core as fc
 from forecast_core import registry
-from forecast_core.cli.output import JSON, metric_rows, print_json, print_table, split
-from forecast_core.cli.sources import (
+from forecast_core.cli.options import (
     FREQ,
     FUTURE,
     ITEM_ID,
@@ -21,16 +21,12 @@ from forecast_core.cli.sources import (
     TIMESTAMP,
     TZ,
     Layout,
-    data_config,
-    load_data,
-    parse_params,
 )
+from forecast_core.cli.output import JSON, metric_rows, print_json, print_table, split
+from forecast_core.cli.sources import data_config, load_data, parse_params
 from forecast_core.config import RunConfig
 from forecast_core.errors import ConfigError
-from forecast_core.evaluation import backtest
-from forecast_core.evaluation.scores import adapted
 from forecast_core.run import Run
-from forecast_core.splits import time_split
 
 __all__ = ["add_to", "train_run"]
 
@@ -113,14 +109,16 @@ def train(
 
 def train_run(config: RunConfig, run: Run) -> dict[str, Any]:
     """Fit, save and score what a RunConfig describes, in the folder of `run`."""
+    from forecast_core.evaluation.scores import adapted
+
     assert run.directory is not None
     model = registry.create_model(config.model, **config.params)
     data = load_data(config.data)
-    parts = time_split(data, config.ratios)
+    parts = fc.splits.time_split(data, config.ratios)
     model.fit(adapted(model, parts.train), validation=adapted(model, parts.valid), seed=config.seed, run=run)
     model.save(run.directory / "model")
     horizon = getattr(model.config, "horizon", None)
-    test = backtest(
+    test = fc.backtest(
         [model],
         data,
         start=parts.test.timeline[0],

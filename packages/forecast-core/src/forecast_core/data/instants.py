@@ -73,5 +73,5 @@ def _moment(value: Any) -> np.datetime64:
     if isinstance(value, date):
         return np.datetime64(value, "us")
     if isinstance(value, np.datetime64):
-        return value.astype("datetime64[us]")
+        return np.datetime64(value.astype("datetime64[us]"))
     raise TypeError(f"not a {type(value).__name__}")

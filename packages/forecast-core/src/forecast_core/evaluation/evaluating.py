@@ -65,9 +65,10 @@ def evaluate(
     """Score a fitted model on data it has not seen.
 
     data: windows as they are, or data, of which every `stride`-th window is taken that leaves room for
-    the horizon and for the history that model and baseline need. metrics: names of the metric grammar; default: the task's. baseline:
-    default the task's own. Scaled metrics scale on rows up to the first origin. Raises LeakError where
-    the model has seen a row of the targets, MetricError for unknown metrics.
+    the horizon and for the history that model and baseline need. metrics: names of the metric grammar;
+    default: the task's. baseline: default the task's own. Scaled metrics scale on rows up to the first
+    origin. Raises LeakError where the model has seen a row of the targets, MetricError for unknown
+    metrics.
     """
     names = list(metrics) if metrics is not None else default_metrics(model.task)
     reference = baseline if baseline is not None else task_baseline(model.task)
