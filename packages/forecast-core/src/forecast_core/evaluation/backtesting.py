@@ -124,7 +124,7 @@ def backtest(
         if not model.is_fitted:
             model.fit(adapted(model, data.between(None, start)), seed=seed)
         if origin is not None:
-            refuse_seen(model, origin)
+            refuse_seen(model, origin, until=model.info.seen_until)
     scored = {label: score(label, m, windows, metrics=names, before=start) for label, m in named.items()}
     return Backtest(
         scores=_ranked(scored, baseline),

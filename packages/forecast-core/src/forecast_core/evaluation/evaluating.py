@@ -67,14 +67,14 @@ def evaluate(
     data: windows as they are, or data, of which every `stride`-th window is taken that leaves room for
     the horizon and for the history that model and baseline need. metrics: names of the metric grammar;
     default: the task's. baseline: default the task's own. Scaled metrics scale on rows up to the first
-    origin. Raises LeakError where the model has seen a row of the targets, MetricError for unknown
-    metrics.
+    origin. Raises LeakError where the model was fitted on a row of the targets, MetricError for unknown
+    metrics. Rows that only served as validation may be scored, to look at; `backtest` refuses them too.
     """
     names = list(metrics) if metrics is not None else default_metrics(model.task)
     reference = baseline if baseline is not None else task_baseline(model.task)
     windows = _windows((model, reference), data, horizon=horizon, stride=stride)
     if windows.origins is not None and len(windows):
-        refuse_seen(model, windows.origins.min())
+        refuse_seen(model, windows.origins.min(), until=model.info.fitted_until)
     if not reference.is_fitted:
         raise CapabilityError(
             f"the baseline {reference.spec.id} needs fitting; give a fitted one as baseline="
@@ -118,11 +118,10 @@ def task_baseline(task: TaskSpec) -> Predictor[Any]:
     return registry.create_model(task.baseline)
 
 
-def refuse_seen(model: Predictor[Any], origin: Any) -> None:
-    """LeakError if the model was fitted or validated on a row after `origin`, the last known row."""
-    seen = model.info.seen_until
-    if seen is not None and np.datetime64(seen) > origin:
+def refuse_seen(model: Predictor[Any], origin: Any, *, until: str | None) -> None:
+    """LeakError if the model has seen rows `until` after `origin`, the last known row."""
+    if until is not None and np.datetime64(until) > origin:
         raise LeakError(
-            f"{model.spec.id} has seen data until {seen}, but is to be tested from after {origin} on; "
+            f"{model.spec.id} has seen data until {until}, but is to be tested from after {origin} on; "
             "test on later data, or fit on earlier"
         )
