@@ -96,13 +96,16 @@ def test_importing_and_listing_load_nothing_heavy() -> None:
 
 
 def test_import_is_as_cheap_as_its_dependencies() -> None:
-    def seconds(code: str) -> float:
-        timed = f"import time; t = time.perf_counter(); {code}; print(time.perf_counter() - t)"
-        return min(float(run(timed)) for _ in range(5))
-
-    dependencies = seconds(DEPENDENCIES)
-    assert seconds("import forecast_core") <= 1.5 * dependencies
-    assert seconds("import forecast_core; forecast_core.available_models()") <= 2.0 * dependencies
+    codes = (DEPENDENCIES, "import forecast_core", "import forecast_core; forecast_core.available_models()")
+    best = [float("inf")] * len(codes)
+    for round_ in range(15):  # best of at least five, in turn; processor time, so that neighbours do not count
+        for k, code in enumerate(codes):
+            timed = f"import time; t = time.process_time(); {code}; print(time.process_time() - t)"
+            best[k] = min(best[k], float(run(timed)))
+        dependencies, core, listing = best
+        if round_ >= 4 and core <= 1.5 * dependencies and listing <= 2.0 * dependencies:
+            return
+    pytest.fail(f"dependencies {dependencies:.3f} s, import {core:.3f} s, listing {listing:.3f} s")
 
 
 @pytest.mark.parametrize("package", PACKAGES)
