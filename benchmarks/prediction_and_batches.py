@@ -15,6 +15,7 @@ import torch
 
 import forecast_core as fc
 from forecast_core.series.sample import sample_panel
+from forecast_timeseries.nn.scaling import PanelScaling
 from forecast_timeseries.nn.tensors import SeriesTensors
 
 ROUNDS, CALLS = 15, 100
@@ -36,7 +37,9 @@ def main() -> int:
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, numpy {np.__version__}, one thread")
     panel = sample_panel(rows=60_000, items=21)
-    tensors = SeriesTensors(panel, lags=(168, 336), calendar=("hour_sin", "hour_cos", "is_weekend"), extra=0)
+    scaling = PanelScaling.fit(panel, rows=len(panel))
+    calendar = ("hour_sin", "hour_cos", "is_weekend")
+    tensors = SeriesTensors(panel, scaling=scaling, lags=(168, 336), calendar=calendar, extra=0)
     rng = np.random.default_rng(0)
     ok = True
     for context in (48, 168):

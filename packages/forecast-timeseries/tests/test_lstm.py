@@ -14,6 +14,7 @@ from forecast_core.errors import (
     CapabilityError,
     ConfigError,
     DataError,
+    FrequencyError,
     InvalidInputError,
     LeakError,
     MissingFutureError,
@@ -131,6 +132,28 @@ def test_save_and_load_predict_the_same(tmp_path: Path) -> None:
     assert fc.load_model(tmp_path / "m").predict(panel) == model.predict(panel)
 
 
+def test_a_high_level_does_not_swallow_small_changes() -> None:
+    panel = sample_panel(rows=300, items=2)
+    low = fitted(panel, lags=(24,), max_epochs=4)
+    high = fitted(replace(panel, values=panel.values * 1e-3 + 1e9), lags=(24,), max_epochs=4)
+    there = high.predict(replace(panel, values=panel.values * 1e-3 + 1e9)).quantile([0.1, 0.5, 0.9])
+    np.testing.assert_allclose((there - 1e9) * 1e3, low.predict(panel).quantile([0.1, 0.5, 0.9]), atol=0.2)
+
+
+def test_units_of_covariates_do_not_matter() -> None:
+    options = {"past_covariates": 1, "future_covariates": 1, "static_covariates": 1}
+    panel = sample_panel(rows=150, **options)
+    other = replace(
+        panel,
+        past_covariates=panel.past_covariates * 1e6 + 300.0,  # type: ignore[operator]
+        future_covariates=panel.future_covariates * 1e-6,  # type: ignore[operator]
+        static_covariates=panel.static_covariates + 1e5,  # type: ignore[operator]
+    )
+    windows = [p.windows(context_length=24, horizon=6, stride=50) for p in (panel, other)]
+    one, two = (fitted(p).predict_windows(w).mean() for p, w in zip((panel, other), windows, strict=True))
+    np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-2)
+
+
 def test_validation_windows_reach_back_into_training_rows() -> None:
     panel = sample_panel(rows=200)
     cut = panel.timestamps[190]
@@ -169,6 +192,14 @@ def test_bad_input_is_refused_with_typed_errors() -> None:
         model.predict(replace(panel, item_ids=("item-0", "item-1", "item-x")))
     with pytest.raises(DataError, match="target_names"):
         model.predict(replace(panel, target_names=("other",)))
+    with pytest.raises(FrequencyError, match="as in training"):
+        model.predict(
+            replace(
+                panel,
+                freq=fc.Freq.parse("2h"),
+                timestamps=panel.freq.shift(panel.timestamps[0], 2 * np.arange(150)),
+            )
+        )
     with pytest.raises(DataError, match="past_covariate_names"):
         model.predict(sample_panel(rows=150, past_covariates=1))
     with pytest.raises(DataError, match="observed target"):

@@ -11,9 +11,12 @@ from hypothesis import given, settings, strategies as st
 from forecast_core.data import Panel
 from forecast_core.data.calendar import calendar_features
 from forecast_core.series.sample import sample_panel
+from forecast_timeseries.nn.scaling import PanelScaling
 from forecast_timeseries.nn.tensors import SeriesTensors
 
 CALENDAR = ("hour_sin", "is_weekend")
+PARTS = ("targets", "past", "future", "static")
+UNIT = PanelScaling(dict.fromkeys(PARTS, np.zeros(1)), dict.fromkeys(PARTS, np.ones(1)))
 
 
 @st.composite
@@ -48,7 +51,7 @@ def test_a_batch_equals_a_loop_over_windows(
     case: tuple[Panel, tuple[int, ...], int, int, np.ndarray, np.ndarray],
 ) -> None:
     panel, lags, context, horizon, rows, items = case
-    tensors = SeriesTensors(panel, lags=lags, calendar=CALENDAR, extra=0)
+    tensors = SeriesTensors(panel, scaling=UNIT, lags=lags, calendar=CALENDAR, extra=0)
     batch = tensors.source(rows, items, context=context, horizon=horizon).batch(torch.arange(len(rows)))
     for n, (row, item) in enumerate(zip(rows.tolist(), items.tolist(), strict=True)):
         at = np.arange(row - context + 1, row + horizon + 1)
@@ -73,7 +76,7 @@ def test_a_batch_equals_a_loop_over_windows(
 
 def test_rows_past_the_end_are_unobserved_and_the_clock_goes_on() -> None:
     panel = sample_panel(rows=50, items=2)
-    tensors = SeriesTensors(panel, lags=(24,), calendar=CALENDAR, extra=6)
+    tensors = SeriesTensors(panel, scaling=UNIT, lags=(24,), calendar=CALENDAR, extra=6)
     batch = tensors.source(np.array([49]), np.array([1]), context=4, horizon=6).batch(torch.arange(1))
     series = batch.series[0].numpy()
     assert (series[4:, :2] == 0).all()
@@ -83,7 +86,7 @@ def test_rows_past_the_end_are_unobserved_and_the_clock_goes_on() -> None:
 
 
 def test_windows_are_views_of_the_panel_not_copies() -> None:
-    tensors = SeriesTensors(sample_panel(rows=500, items=3), lags=(), calendar=(), extra=0)
+    tensors = SeriesTensors(sample_panel(rows=500, items=3), scaling=UNIT, lags=(), calendar=(), extra=0)
     source = tensors.source(np.arange(100, 200), np.zeros(100, dtype=int), context=50, horizon=10)
     assert source.series.untyped_storage().data_ptr() == tensors.series.untyped_storage().data_ptr()
     assert source.batch(torch.arange(3)).clock.shape == (3, 60, 0)
@@ -95,7 +98,7 @@ def test_values_after_the_window_do_not_enter_it() -> None:
     changed[60:] += 100.0
     later = replace(panel, values=changed)
     batches = [
-        SeriesTensors(p, lags=(5,), calendar=(), extra=0)
+        SeriesTensors(p, scaling=UNIT, lags=(5,), calendar=(), extra=0)
         .source(np.array([54]), np.array([0]), context=8, horizon=5)
         .batch(torch.arange(1))
         for p in (panel, later)

@@ -12,7 +12,14 @@ from torch import Tensor
 from forecast_core.artifacts import State
 from forecast_core.config import ModelConfig
 from forecast_core.data import Panel, PanelWindows
-from forecast_core.errors import DataError, InvalidInputError, MissingFutureError, NotFittedError, ShapeError
+from forecast_core.errors import (
+    DataError,
+    FrequencyError,
+    InvalidInputError,
+    MissingFutureError,
+    NotFittedError,
+    ShapeError,
+)
 from forecast_core.losses import gaussian_nll, masked_reduce, pinball_loss
 from forecast_core.prediction import (
     ForecastPrediction,
@@ -26,6 +33,7 @@ from forecast_core.run import Run
 from forecast_core.training import TrainingOptions, fit_network
 from forecast_timeseries.configs import LSTMConfig
 from forecast_timeseries.nn.recurrent import LSTMNetwork, Scaled
+from forecast_timeseries.nn.scaling import PanelScaling
 from forecast_timeseries.nn.tensors import Layout, SeriesTensors, WindowBatch, WindowSource
 
 __all__ = ["LSTM"]
@@ -54,26 +62,26 @@ class LSTM(Predictor[Panel]):
     _network: LSTMNetwork | None = None
     _items: tuple[int | str, ...] = ()
     _columns: dict[str, tuple[str, ...]]
+    _freq: str
+    _scaling: PanelScaling
 
     # fitting
 
     def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
         config = self.config
         panel, rows, items = self._training_windows(data)
-        self._items, self._columns = panel.item_ids, _columns(panel)
+        self._items, self._columns, self._freq = panel.item_ids, _columns(panel), str(panel.freq)
+        self._scaling = PanelScaling.fit(panel, rows=int(rows.max()) + config.horizon + 1)
         tensors = self._tensors(panel, extra=0)
         source = tensors.source(rows, items, context=config.context_length, horizon=config.horizon)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = self._build(tensors.layout)
-        shift, scale = _item_statistics(panel.values[: int(rows.max()) + config.horizon + 1])
-        network.item_shift.copy_(torch.from_numpy(shift))
-        network.item_scale.copy_(torch.from_numpy(scale))
         network.to(config.device)
         fit_network(
             network,
             source,
-            self._loss(network),
+            self._loss(),
             options=TrainingOptions(
                 max_epochs=config.max_epochs,
                 batch_size=config.batch_size,
@@ -145,6 +153,7 @@ class LSTM(Predictor[Panel]):
     def _tensors(self, panel: Panel, *, extra: int) -> SeriesTensors:
         return SeriesTensors(
             panel,
+            scaling=self._scaling.of_items(self._item_index(panel)),
             lags=self.config.lags,
             calendar=self.config.calendar,
             extra=extra,
@@ -169,10 +178,11 @@ class LSTM(Predictor[Panel]):
             residual=config.residual,
         )
 
-    def _loss(self, network: LSTMNetwork) -> Any:
+    def _loss(self) -> Any:
         """Pinball, Gaussian NLL or absolute error in normalised units; by scale: in the target's unit."""
         levels = torch.tensor(self.config.quantile_levels, device=self.config.device)
-        usual = network.item_scale.mean().clamp_min(1e-6)
+        spread = self._scaling.scale["targets"]
+        size = torch.tensor(spread / spread.mean(), dtype=torch.float32, device=self.config.device)
         head, by_scale = self.config.head, self.config.weighting == "scale"
 
         def loss(module: torch.nn.Module, batch: WindowBatch) -> Tensor:
@@ -185,7 +195,7 @@ class LSTM(Predictor[Panel]):
                 each = gaussian_nll(truth, mean, sigmas=sigma, reduction="none")
             else:
                 each = (out.output[..., 0] - truth).abs()
-            weighted = each * (out.scale / usual) if by_scale else each
+            weighted = each * out.scale * size[batch.items][:, None] if by_scale else each
             return masked_reduce(weighted, out.observed)
 
         return loss
@@ -255,18 +265,22 @@ class LSTM(Predictor[Panel]):
             for chunk in torch.split(torch.arange(len(source), device=index.device), _CHUNK):
                 batch = source.batch(chunk)._replace(items=index[chunk])
                 parts.append(self._parameters(network(batch), steps))
-        arrays = [np.concatenate(each) for each in zip(*parts, strict=True)]
+        shift, scale = (
+            part["targets"][items][:, None, :, None] for part in (self._scaling.shift, self._scaling.scale)
+        )
+        location, *spread = (np.concatenate(each) for each in zip(*parts, strict=True))
+        location = location * scale + shift  # in float64, [n, horizon, target, out]
         identity["steps"] = tuple(range(1, steps + 1))
         if self.config.head == "quantile":
             levels = np.array(self.config.quantile_levels)
-            return QuantilePrediction(levels=levels, values=arrays[0], **identity)
+            return QuantilePrediction(levels=levels, values=location, **identity)
         if self.config.head == "gaussian":
-            weights = np.ones((len(arrays[0]), 1, 1, 1))
-            return MixturePrediction(weights=weights, means=arrays[0], sigmas=arrays[1], **identity)
-        return PointPrediction(values=arrays[0], **identity)
+            weights = np.ones((len(location), 1, 1, 1))
+            return MixturePrediction(weights=weights, means=location, sigmas=spread[0] * scale, **identity)
+        return PointPrediction(values=location[..., 0], **identity)
 
     def _parameters(self, out: Scaled, steps: int) -> list[np.ndarray]:
-        """Parameters of the head in the target's unit, for the first `steps` steps."""
+        """Parameters of the head on the scale of training, [n, steps, target, out] each, in float64."""
         shift, scale = out.shift[..., None], out.scale[..., None]
         output = out.output[:, :steps]
         if self.config.head == "quantile":
@@ -277,7 +291,7 @@ class LSTM(Predictor[Panel]):
             means = mean[..., None] * scale + shift
             sigmas = sigma[..., None] * scale
             return [means.double().cpu().numpy(), sigmas.double().cpu().numpy()]
-        return [(output[..., 0] * out.scale + out.shift).double().cpu().numpy()]
+        return [(output * scale + shift).double().cpu().numpy()]
 
     def _supported(self, horizon: int | None) -> int:
         steps = self.config.horizon if horizon is None else horizon
@@ -296,7 +310,9 @@ class LSTM(Predictor[Panel]):
         return self._network
 
     def _check_columns(self, panel: Panel) -> None:
-        """The panel has the targets and covariates of training."""
+        """The panel has the frequency, targets and covariates of training."""
+        if str(panel.freq) != self._freq:
+            raise FrequencyError("data.freq", f"is {self._freq}, as in training", got=str(panel.freq))
         for name, expected in self._columns.items():
             found = _columns(panel)[name]
             if found != expected:
@@ -320,21 +336,28 @@ class LSTM(Predictor[Panel]):
 
     def _state(self) -> State:
         network = self._fitted()
-        arrays = {name: value.cpu().numpy() for name, value in network.state_dict().items()}
+        arrays = {f"network.{k}": v.cpu().numpy() for k, v in network.state_dict().items()}
         layout = network.layout
         known = {
             "items": list(self._items),
+            "freq": self._freq,
             "columns": {name: list(values) for name, values in self._columns.items()},
             "layout": {name: getattr(layout, name) for name in layout.__dataclass_fields__},
         }
-        return State(arrays=arrays, texts={"inputs.json": json.dumps(known)})
+        return State(arrays={**arrays, **self._scaling.state()}, texts={"inputs.json": json.dumps(known)})
 
     def _load_state(self, state: State) -> None:
         known = json.loads(state.texts["inputs.json"])
         self._items = tuple(known["items"])
         self._columns = {name: tuple(values) for name, values in known["columns"].items()}
+        self._freq = known["freq"]
+        self._scaling = PanelScaling.from_state(state.arrays)
         network = self._build(Layout(**known["layout"]))
-        tensors = {name: torch.from_numpy(np.array(value)) for name, value in state.arrays.items()}
+        tensors = {
+            name.removeprefix("network."): torch.from_numpy(np.array(value))
+            for name, value in state.arrays.items()
+            if name.startswith("network.")
+        }
         network.load_state_dict(tensors)
         self._network = network.to(self.config.device).eval()
 
@@ -347,20 +370,3 @@ def _columns(panel: Panel) -> dict[str, tuple[str, ...]]:
 def _gaussian(output: Tensor) -> tuple[Tensor, Tensor]:
     mean, raw = output.unbind(-1)
     return mean, torch.nn.functional.softplus(raw) + _SIGMA_FLOOR
-
-
-def _item_statistics(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of what was observed of each item, [item, target] each; an item that
-    never was, or never changed, takes the others' (or 1).
-    """
-    observed = ~np.isnan(values)
-    count = observed.sum(0)
-    filled = np.where(observed, values, 0.0)
-    mean = filled.sum(0) / np.maximum(count, 1)
-    spread = np.sqrt((np.where(observed, values - mean, 0.0) ** 2).sum(0) / np.maximum(count, 1))
-    known = spread > 0
-    usual = np.where(known.any(0), (spread * known).sum(0) / np.maximum(known.sum(0), 1), 1.0)
-    overall = (mean * (count > 0)).sum(0) / np.maximum((count > 0).sum(0), 1)
-    return np.where(count > 0, mean, overall).astype(np.float32), np.where(known, spread, usual).astype(
-        np.float32
-    )

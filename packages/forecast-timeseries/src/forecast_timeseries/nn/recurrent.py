@@ -11,10 +11,13 @@ from forecast_timeseries.nn.tensors import Layout, WindowBatch
 
 __all__ = ["LSTMNetwork", "Scaled"]
 
+_LEAST_SPREAD = 0.05  # of the item's spread in training
+
 
 class Scaled(NamedTuple):
-    """Output in normalised units [n, horizon, target, out], and what turns it back: value = output *
-    scale + shift, both [n, 1, target]; truth [n, horizon, target] and whether it was observed.
+    """Output in normalised units [n, horizon, target, out], and what turns it back to the units of the
+    tensors: value = output * scale + shift, both [n, 1, target]; truth [n, horizon, target] and whether
+    it was observed.
     """
 
     output: Tensor
@@ -28,12 +31,9 @@ class LSTMNetwork(nn.Module):
     """Context -> LSTM -> last state; last state + what is known of a step -> that step's parameters.
 
     Known of a step: its calendar, lagged targets, future covariates, its place in the horizon, the item's
-    embedding and static covariates. Targets and lags are normalised by the window's own observed mean and
-    spread (`per_window`) or by those of the item in training.
+    embedding and static covariates. Targets and lags come on the scale of their item in training; with
+    `per_window` they are normalised further by the window's own observed mean and spread.
     """
-
-    item_shift: Tensor
-    item_scale: Tensor
 
     def __init__(
         self,
@@ -70,15 +70,13 @@ class LSTMNetwork(nn.Module):
         self.place = nn.Parameter(torch.zeros(horizon, head_size))
         self.mix = nn.Linear(head_size, head_size)
         self.out = nn.Linear(head_size, layout.targets * outputs)
-        self.register_buffer("item_shift", torch.zeros(items, layout.targets))
-        self.register_buffer("item_scale", torch.ones(items, layout.targets))
 
     def forward(self, batch: WindowBatch) -> Scaled:
         """Parameters of every step in normalised units, and what was observed."""
         t, lags, context = self.layout.targets, self.layout.lags, self.context_length
         series = batch.series  # [n, context + horizon, width]
         values, observed = series[..., :t], series[..., t : 2 * t]
-        shift, scale = self._normalisation(values[:, :context], observed[:, :context], batch.items)
+        shift, scale = self._normalisation(values[:, :context], observed[:, :context])
         normal = (values - shift) / scale * observed
         rest = series[..., 2 * t :]
         if lags:
@@ -103,17 +101,14 @@ class LSTMNetwork(nn.Module):
             output = output + self._lag_mean(rest[:, context:])[..., None]
         return Scaled(output, shift, scale, values[:, context:], observed[:, context:] > 0)
 
-    def _normalisation(self, values: Tensor, observed: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+    def _normalisation(self, values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        count = observed.sum(1, keepdim=True)  # [n, 1, target]
         if not self.per_window:
-            return self.item_shift[items][:, None], self.item_scale[items][:, None]
-        count = observed.sum(1, keepdim=True)
-        seen = count > 1
+            return torch.zeros_like(count), torch.ones_like(count)
         shift = (values * observed).sum(1, keepdim=True) / count.clamp_min(1.0)
         spread = (((values - shift) * observed) ** 2).sum(1, keepdim=True) / count.clamp_min(1.0)
-        # A window that never changes, or was hardly observed, is put on its item's scale in training.
-        usual = self.item_scale[items][:, None]
-        shift = torch.where(count > 0, shift, self.item_shift[items][:, None])
-        scale = torch.where(seen, torch.maximum(spread.sqrt(), 0.05 * usual), usual)
+        # A window that was hardly observed stays on its item's scale; one that hardly changes, nearly so.
+        scale = torch.where(count > 1, spread.sqrt().clamp_min(_LEAST_SPREAD), 1.0)
         return shift, scale
 
     def _known_ahead(self, rest: Tensor, clock: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from forecast_core.data import Panel
 from forecast_core.data.calendar import calendar_features
+from forecast_timeseries.nn.scaling import PanelScaling
 
 __all__ = ["Layout", "SeriesTensors", "WindowBatch", "WindowSource"]
 
@@ -53,18 +54,25 @@ class WindowBatch(NamedTuple):
 
 
 class SeriesTensors:
-    """A panel's numbers as float32 tensors, laid out so that a window is one slice.
+    """A panel's scaled numbers as float32 tensors, laid out so that a window is one slice.
 
     series [item, time, width], clock [time, calendar]; both reach `extra` rows past the known end, where
     targets are unobserved, lags and future covariates as far as they are known, and the clock goes on.
     """
 
     def __init__(
-        self, panel: Panel, *, lags: Sequence[int], calendar: Sequence[str], extra: int, device: str = "cpu"
+        self,
+        panel: Panel,
+        *,
+        scaling: PanelScaling,
+        lags: Sequence[int],
+        calendar: Sequence[str],
+        extra: int,
+        device: str = "cpu",
     ) -> None:
         known = panel.known_rows
         self.rows = known + extra
-        values = _padded(panel.values[:known], self.rows, np.nan)
+        values = _padded(scaling.apply("targets", panel.values[:known]), self.rows, np.nan)
         columns = [values]
         for lag in lags:
             shifted = np.full_like(values, np.nan)
@@ -76,11 +84,17 @@ class SeriesTensors:
         past = future = 0
         if panel.past_covariates is not None:
             past = panel.past_covariates.shape[2]
-            groups.append(_with_mask(_padded(panel.past_covariates[:known], self.rows, np.nan)))
+            groups.append(
+                _with_mask(_padded(scaling.apply("past", panel.past_covariates[:known]), self.rows, np.nan))
+            )
         if panel.future_covariates is not None:
             future = panel.future_covariates.shape[2]
-            groups.append(_padded(panel.future_covariates[: self.rows], self.rows, 0.0))
+            groups.append(
+                _padded(scaling.apply("future", panel.future_covariates[: self.rows]), self.rows, 0.0)
+            )
         static = panel.static_covariates
+        if static is not None:
+            static = scaling.apply("static", static)
         self.layout = Layout(
             targets, len(lags), past, future, len(calendar), 0 if static is None else static.shape[1]
         )

@@ -1,0 +1,79 @@
+"""What puts a panel's numbers on the network's scale, fitted on training rows and stored with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from forecast_core.data import Panel
+from forecast_core.preprocessing import StandardScaler
+
+__all__ = ["PanelScaling"]
+
+_PARTS = ("targets", "past", "future", "static")
+
+
+@dataclass(frozen=True)
+class PanelScaling:
+    """Shift and scale in float64: of each item's targets [item, target], and of each covariate.
+
+    Scaling comes before the cast to float32, so that a large level does not swallow small changes. An
+    item that was never observed, or never changed, has shift 0 or scale 1.
+    """
+
+    shift: Mapping[str, np.ndarray]
+    scale: Mapping[str, np.ndarray]
+
+    @classmethod
+    def fit(cls, panel: Panel, *, rows: int) -> Self:
+        """From the first `rows` rows."""
+        parts: dict[str, tuple[np.ndarray | None, int | tuple[int, ...]]] = {
+            "targets": (panel.values[:rows], 0),
+            "past": (_first(panel.past_covariates, rows), (0, 1)),
+            "future": (_first(panel.future_covariates, rows), (0, 1)),
+            "static": (panel.static_covariates, 0),
+        }
+        shift, scale = {}, {}
+        for name, (values, axis) in parts.items():
+            if values is not None:
+                state = StandardScaler().fit(values, axis=axis).state()
+                last = values.shape[1:] if name == "targets" else values.shape[-1:]
+                shift[name], scale[name] = state["shift"].reshape(last), state["scale"].reshape(last)
+        return cls(shift, scale)
+
+    def of_items(self, index: np.ndarray) -> PanelScaling:
+        """The scaling of some of the items, by their positions in training."""
+        return PanelScaling(
+            {**self.shift, "targets": self.shift["targets"][index]},
+            {**self.scale, "targets": self.scale["targets"][index]},
+        )
+
+    def apply(self, part: str, values: np.ndarray) -> np.ndarray:
+        """Values of a part on the network's scale, float64; NaN stays NaN."""
+        result: np.ndarray = (values - self.shift[part]) / self.scale[part]
+        return result
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Arrays for storage, from which `from_state` makes an equal scaling."""
+        return {
+            f"scaling.{part}.{kind}": values[part]
+            for part in _PARTS
+            for kind, values in (("shift", self.shift), ("scale", self.scale))
+            if part in values
+        }
+
+    @classmethod
+    def from_state(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """The scaling whose `state` is among these arrays."""
+        parts = [part for part in _PARTS if f"scaling.{part}.shift" in arrays]
+        return cls(
+            {part: arrays[f"scaling.{part}.shift"] for part in parts},
+            {part: arrays[f"scaling.{part}.scale"] for part in parts},
+        )
+
+
+def _first(values: np.ndarray | None, rows: int) -> np.ndarray | None:
+    return None if values is None else values[:rows]
