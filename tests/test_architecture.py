@@ -98,7 +98,7 @@ def test_importing_and_listing_load_nothing_heavy() -> None:
 def test_import_is_as_cheap_as_its_dependencies() -> None:
     codes = (DEPENDENCIES, "import forecast_core", "import forecast_core; forecast_core.available_models()")
     best = [float("inf")] * len(codes)
-    for round_ in range(15):  # best of at least five, in turn; processor time, so that neighbours do not count
+    for round_ in range(15):  # best of five or more, in turn; processor time leaves neighbours out
         for k, code in enumerate(codes):
             timed = f"import time; t = time.process_time(); {code}; print(time.process_time() - t)"
             best[k] = min(best[k], float(run(timed)))

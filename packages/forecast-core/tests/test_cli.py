@@ -107,8 +107,11 @@ def test_check_reports_and_sets_the_exit_code(capsys: pytest.CaptureFixture[str]
         (("nonsense",), 2, "nonsense"),
         (("models", "--nonsense"), 2, "--nonsense"),
         (("predict", "nowhere", "--data", "x.csv"), 1, "nowhere"),
-        (("train", "series/naive", "--data", "x.csv", "--horizn", "3"), 1, "did you mean '--horizon'"),
-        (("train", "series/naive"), 1, "--data"),
+        (("train", "series/naive", "--data", "x.csv", "--horizn", "3"), 2, "did you mean '--horizon'"),
+        (("train", "series/naive"), 2, "--data"),
+        (("train", "series/naive", "--data", "x.csv"), 2, "--horizon"),
+        (("train", "series/naive", "--data", "x.csv", "--ratios", "a,b"), 2, "--ratios"),
+        (("train", "series/naive", "--data", "x.csv", "--horizon", "3", "--metrics", "maee"), 1, "mae"),
         (("compare", "series/naive:horizon", "--data", "x.csv"), 1, "x.csv"),
     ],
 )

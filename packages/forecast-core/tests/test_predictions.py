@@ -63,7 +63,10 @@ def test_samples_have_the_mean_variance_and_cdf_they_should(p: fc.ForecastPredic
     assert draws.shape == (n, *p.shape)
     np.testing.assert_array_equal(draws, p.sample(n, seed))
     deviation = np.sqrt(p.variance())
-    assert (np.abs(draws.mean(0) - p.mean()) <= 8 * deviation / np.sqrt(n) + 1e-9 * np.abs(p.mean())).all()
+    assert (
+        np.abs(draws.mean(0, dtype=np.float64) - p.mean())
+        <= 8 * deviation / np.sqrt(n) + 1e-9 * np.abs(p.mean())
+    ).all()
     below = (draws <= p.quantile(0.3)).mean(0)
     if p.kind != "sample":
         flat = p.quantile(0.31) <= p.quantile(0.29)  # an atom may lie there

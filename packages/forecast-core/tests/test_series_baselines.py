@@ -137,7 +137,8 @@ def test_intervals_cover_random_walks_as_often_as_claimed() -> None:
 def test_what_cannot_be_repeated_is_named() -> None:
     values = np.full((10, 2), np.nan)
     values[:, 0] = 1.0
-    with pytest.raises(DataError, match="item 1"):
+    values[:] = np.nan
+    with pytest.raises(DataError, match="observed value to repeat"):
         fc.create_model("series/naive", horizon=1).predict(panel(values))
     with pytest.raises(DataError, match="two observations"):
         fc.create_model("series/naive", horizon=1).predict(panel(np.ones((1, 1))))
@@ -169,3 +170,14 @@ def test_targets_are_repeated_one_by_one() -> None:
     )
     prediction = seasonal(12).predict(two)
     np.testing.assert_allclose(prediction.mean()[..., 1], -3 * prediction.mean()[..., 0])
+
+
+def test_an_item_never_observed_is_expected_where_the_others_are() -> None:
+    values = np.random.default_rng(0).normal([10.0, 30.0, 0.0], 1.0, (50, 3))
+    values[:, 2] = np.nan
+    p = fc.create_model("series/naive", horizon=4).predict(panel(values))
+    assert isinstance(p, fc.ForecastPrediction)
+    np.testing.assert_allclose(p.mean()[2], values[-1, :2].mean())
+    assert (np.sqrt(p.variance()[2]) > 9.0).all()
+    known = fc.create_model("series/naive", horizon=4).predict(panel(values[:, :2]))
+    np.testing.assert_array_equal(p.take([0, 1]).mean(), known.mean())

@@ -41,18 +41,18 @@ def panels(
     covariates: bool = True,
     missing: bool = True,
 ) -> Panel:
-    """Panels of any frequency; bounds are inclusive.
+    """Panels of any frequency, with or without a zone, float32 or float64; bounds are inclusive.
 
     missing: some targets (and past covariates) may be NaN. covariates: any of the three sorts may be
-    there.
+    there; with future ones, the last rows may be pure future.
     """
     n, i, t = draw(st.integers(*rows)), draw(st.integers(*items)), draw(st.integers(*targets))
     freq = draw(freqs())
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    size = draw(st.sampled_from([1e-3, 1.0, 1e6]))
+    size, dtype = draw(st.sampled_from([1e-3, 1.0, 1e6])), draw(st.sampled_from([np.float64, np.float32]))
 
     def numbers(*shape: int, gaps: bool) -> np.ndarray:
-        values = rng.normal(size=shape) * size
+        values = (rng.normal(size=shape) * size).astype(dtype)
         if gaps and missing:
             values[rng.random(shape) < draw(st.sampled_from([0.0, 0.2]))] = np.nan
         return values
@@ -72,6 +72,7 @@ def panels(
         past_covariates=numbers(n, i, past, gaps=True) if past else None,
         future_covariates=numbers(n, i, future, gaps=False) if future else None,
         static_covariates=numbers(i, static, gaps=False) if static else None,
+        tz=draw(st.sampled_from([None, "UTC", "Australia/Lord_Howe"])),
     )
 
 

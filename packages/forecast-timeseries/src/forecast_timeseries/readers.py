@@ -34,9 +34,9 @@ def read_long(
     static_covariates: Sequence[str] = (),
     tz: str | None = None,
 ) -> Panel:
-    """A panel of a file with a row an (item, time); see `Panel.from_frame`."""
+    """A panel of a file with a row an (item, time); see `Panel.from_frame`. Item ids of a csv are texts."""
     return Panel.from_frame(
-        read_table(path),
+        read_table(path, text=() if item_id is None else (item_id,)),
         timestamp=timestamp,
         target=target,
         item_id=item_id,

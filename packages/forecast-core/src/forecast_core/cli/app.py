@@ -12,7 +12,7 @@ import typer
 
 from forecast_core import __version__, plugins
 from forecast_core.cli import check, listing, predicting, scoring, training
-from forecast_core.errors import ForecastError
+from forecast_core.errors import ConfigError, ForecastError
 
 __all__ = ["build_app", "run"]
 
@@ -55,6 +55,11 @@ def run(arguments: Sequence[str]) -> int:
         if os.environ.get("FORECAST_TRACEBACK"):
             raise
         _say(f"error: {error}")
+        return 2 if isinstance(error, ConfigError) else 1
+    except OSError as error:
+        if os.environ.get("FORECAST_TRACEBACK"):
+            raise
+        _say(f"error: {error.filename or 'file'}: {error.strerror or error}")
         return 1
     except KeyboardInterrupt:
         _say("interrupted")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import typer
 
 from forecast_core import registry
@@ -22,7 +24,7 @@ from forecast_core.cli.options import (
 )
 from forecast_core.cli.output import JSON, print_table
 from forecast_core.cli.sources import data_config, load_data
-from forecast_core.errors import InvalidInputError
+from forecast_core.errors import ConfigError
 
 __all__ = ["add_to"]
 
@@ -56,7 +58,9 @@ def predict(
     from forecast_core.evaluation.scores import adapted
 
     if output is not None and output.suffix not in (".csv", ".parquet", ".json"):
-        raise InvalidInputError("--output", "ends in .csv, .parquet or .json", got=str(output))
+        raise ConfigError("--output", "ends in .csv, .parquet or .json", got=str(output))
+    if output is not None and not output.absolute().parent.is_dir():
+        raise ConfigError("--output", "lies in a folder that exists", got=str(output))
     model = registry.load_model(artifact)
     data = load_data(
         data_config(
@@ -87,10 +91,17 @@ def predict(
     columns = prediction._columns()
     names = list(columns)
     total = len(columns[names[0]])
-    rows = [
-        [f"{v:.4g}" if isinstance(v, float) else str(v) for v in (columns[name][k] for name in names)]
-        for k in range(min(total, _SHOWN))
-    ]
+    rows = [[_cell(columns[name][k]) for name in names] for k in range(min(total, _SHOWN))]
     print_table(repr(prediction), names, rows)
     if total > _SHOWN:
         typer.echo(f"{total - _SHOWN} more rows; --output FILE writes all")
+
+
+def _cell(value: Any) -> str:
+    """Numbers to four digits, times to the second or the minute they fall on."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, np.datetime64):
+        text = str(value.astype("datetime64[s]"))
+        return text.removesuffix(":00")
+    return str(value)

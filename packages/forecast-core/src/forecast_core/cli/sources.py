@@ -64,7 +64,7 @@ def load_data(config: DataConfig) -> Any:
         )
     from forecast_core.data.frames import read_table  # reading tables takes long to import
 
-    table = read_table(config.source)
+    table = read_table(config.source, text=() if config.item_id is None else (config.item_id,))
     if config.layout == "wide":
         return fc.Panel.from_wide(
             table, timestamp=config.timestamp, target=config.target[0], freq=config.freq, tz=config.tz

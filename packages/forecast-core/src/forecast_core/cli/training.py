@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
@@ -28,7 +29,12 @@ from forecast_core.config import RunConfig
 from forecast_core.errors import ConfigError
 from forecast_core.run import Run
 
-__all__ = ["add_to", "train_run"]
+if TYPE_CHECKING:
+    from forecast_core.evaluation import Backtest
+    from forecast_core.predictor import Predictor
+    from forecast_core.splits import Split
+
+__all__ = ["add_to"]
 
 _EXTRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -64,6 +70,7 @@ def train(
     if resume is not None:
         run_config = read_run_config(resume / "run.json")
         run = Run(resume, resume=True, listeners=_listeners(resume, as_json))
+        prepared = _Prepared.of(run_config)
     else:
         if config is not None:
             run_config = read_run_config(config)
@@ -85,21 +92,21 @@ def train(
                     static=static,
                     tz=tz,
                 ),
-                ratios=tuple(float(r) for r in ratios.split(",")),
+                ratios=shares(ratios),
                 seed=seed,
                 metrics=split(metrics) or None,
                 stride=stride,
             )
-        registry.create_model(run_config.model, **run_config.params)  # a wrong option leaves no folder behind
+        prepared = _Prepared.of(run_config)  # what is wrong is found before a folder is made
         run = Run.create(runs, name=run_config.model)
         assert run.directory is not None
         (run.directory / "run.json").write_text(run_config.model_dump_json(indent=2))
         run = Run(run.directory, listeners=_listeners(run.directory, as_json))
-    result = train_run(run_config, run)
+    result = prepared.fit_and_score(run)
     if as_json:
-        print_json(result["summary"])
+        print_json(_summary(result, run))
         return
-    best = result["backtest"]
+    best = result
     columns = list(best.scores[0].metrics)
     print_table(
         f"Test part, from {best.start}", ["model", *columns, "skill"], metric_rows(best.scores, columns)
@@ -107,28 +114,63 @@ def train(
     typer.echo(f"saved in {run.directory}")
 
 
-def train_run(config: RunConfig, run: Run) -> dict[str, Any]:
-    """Fit, save and score what a RunConfig describes, in the folder of `run`."""
-    from forecast_core.evaluation.scores import adapted
+@dataclass(frozen=True)
+class _Prepared:
+    """A run that has everything it needs: model, data in parts, metrics that exist."""
 
+    config: RunConfig
+    model: Predictor[Any]
+    data: Any
+    parts: Split[Any]
+    horizon: int | None
+
+    @classmethod
+    def of(cls, config: RunConfig) -> Self:
+        """Build and check what a RunConfig describes; nothing is written."""
+        from forecast_core.metrics import parse_metric
+
+        model = registry.create_model(config.model, **config.params)
+        for name in config.metrics or ():
+            parse_metric(name)
+        horizon = getattr(model.config, "horizon", None)
+        if horizon is None and model.task.kind == "forecast":
+            raise ConfigError("--horizon", f"is needed to score {config.model}", hint="add --horizon STEPS")
+        data = load_data(config.data)
+        return cls(config, model, data, fc.splits.time_split(data, config.ratios), horizon)
+
+    def fit_and_score(self, run: Run) -> Backtest:
+        """Fit, save and score the model in the folder of `run`."""
+        from forecast_core.evaluation.scores import adapted
+
+        assert run.directory is not None
+        train, valid, test = (adapted(self.model, part) for part in self.parts)
+        self.model.fit(train, validation=valid, seed=self.config.seed, run=run)
+        self.model.save(run.directory / "model")
+        result = fc.backtest(
+            [self.model],
+            self.data,
+            start=test.timeline[0],
+            horizon=self.horizon,
+            stride=self.config.stride or self.horizon or 1,
+            metrics=self.config.metrics,
+        )
+        (run.directory / "metrics.json").write_text(json.dumps(_summary(result, run), indent=2))
+        return result
+
+
+def _summary(result: Backtest, run: Run) -> dict[str, Any]:
     assert run.directory is not None
-    model = registry.create_model(config.model, **config.params)
-    data = load_data(config.data)
-    parts = fc.splits.time_split(data, config.ratios)
-    model.fit(adapted(model, parts.train), validation=adapted(model, parts.valid), seed=config.seed, run=run)
-    model.save(run.directory / "model")
-    horizon = getattr(model.config, "horizon", None)
-    test = fc.backtest(
-        [model],
-        data,
-        start=parts.test.timeline[0],
-        horizon=horizon,
-        stride=config.stride or horizon or 1,
-        metrics=config.metrics,
-    )
-    summary = {"run": str(run.directory), "model": str(run.directory / "model"), **json.loads(test.to_json())}
-    (run.directory / "metrics.json").write_text(json.dumps(summary, indent=2))
-    return {"summary": summary, "backtest": test}
+    folder = run.directory
+    return {"run": str(folder), "model": str(folder / "model"), **json.loads(result.to_json())}
+
+
+def shares(text: str) -> tuple[float, float, float]:
+    """Three numbers of a comma-separated option; ConfigError otherwise."""
+    try:
+        train, valid, test = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError("--ratios", "are three numbers such as 0.8,0.1,0.1", got=repr(text)) from None
+    return train, valid, test
 
 
 def read_run_config(path: Path) -> RunConfig:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from os import PathLike
@@ -41,9 +40,8 @@ def as_frame(frame: Any, *, argument: str = "frame") -> nw.DataFrame[Any]:
     except TypeError as error:
         got = type(frame).__name__
         raise InvalidInputError(argument, "is a pandas, polars or pyarrow frame", got=got) from error
-    twice = [name for name, count in Counter(table.columns).items() if count > 1]
-    if twice:
-        raise DataError(argument, "has one column of each name", got=f"{twice[0]!r} twice")
+    except nw.exceptions.DuplicateError as error:
+        raise DataError(argument, f"has one column of each name ({' '.join(str(error).split())})") from error
     return table
 
 
@@ -106,10 +104,11 @@ def build_frame(columns: Mapping[str, Any], *, backend: str | None = None) -> An
     return nw.from_dict(dict(columns), backend=importlib.import_module(choice)).to_native()
 
 
-def read_table(path: str | PathLike[str], *, backend: str | None = None) -> Any:
+def read_table(path: str | PathLike[str], *, text: Sequence[str] = (), backend: str | None = None) -> Any:
     """A frame of a csv (also gzipped) or parquet file, read by polars, pandas or pyarrow.
 
-    backend: which of them; default: the first installed. Raises DataError if the file is missing, of
+    text: columns of a csv to read as they are written, so that an id "007" stays one. backend: which
+    library; default: the first installed. Raises DataError if the file is missing, of
     another type or cannot be parsed, MissingDependencyError if no library is there to read it.
     """
     file = Path(path)
@@ -125,8 +124,25 @@ def read_table(path: str | PathLike[str], *, backend: str | None = None) -> Any:
         raise MissingDependencyError(
             choice or "polars", purpose="reading tables", install=f"pip install {choice or 'polars'}"
         )
-    read = nw.read_csv if kind == "csv" else nw.read_parquet
     try:
-        return read(str(file), backend=choice).to_native()
+        if kind == "parquet":
+            return nw.read_parquet(str(file), backend=choice).to_native()
+        return nw.read_csv(str(file), backend=choice, **_as_text(choice, text)).to_native()
     except Exception as error:  # each library has errors of its own
         raise DataError("path", f"holds a readable {kind} table ({error})", got=str(file)) from error
+
+
+def _as_text(backend: str, columns: Sequence[str]) -> dict[str, Any]:
+    """What tells a library's csv reader to leave columns as text."""
+    if not columns:
+        return {}
+    if backend == "polars":
+        import polars
+
+        return {"schema_overrides": dict.fromkeys(columns, polars.String)}
+    if backend == "pandas":
+        return {"dtype": dict.fromkeys(columns, str)}
+    import pyarrow
+    from pyarrow import csv
+
+    return {"convert_options": csv.ConvertOptions(column_types=dict.fromkeys(columns, pyarrow.string()))}

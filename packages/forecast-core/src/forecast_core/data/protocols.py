@@ -132,8 +132,10 @@ class HasHistory(Protocol):
 class HasScale(Protocol):
     """Windows that know how large a naive error is, for scaled metrics."""
 
-    def naive_scale(self, seasonality: int | None, *, before: Any = None) -> np.ndarray:
-        """Mean absolute seasonal difference of each window's item on rows before `before`
+    def naive_scale(
+        self, seasonality: int | None, *, before: Any = None, squared: bool = False
+    ) -> np.ndarray:
+        """Mean absolute (or squared) seasonal difference of each window's item on rows before `before`
         (default: up to the first origin), [n, target]; NaN where it cannot be told.
         """
         ...

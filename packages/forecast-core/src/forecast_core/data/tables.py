@@ -142,8 +142,13 @@ def _check_order(stamps: np.ndarray, item: np.ndarray, item_ids: Sequence[Any]) 
             "increases strictly within an item",
             place=f"row {at}, item {item_ids[item[at]]!r}",
             got=f"{stamps[at]}, {'a duplicate' if duplicate else 'earlier than the row before'}",
-            hint="aggregate or drop duplicates first" if duplicate else "sort the frame by time first",
+            hint=_order_hint(duplicate, one_item=len(item_ids) == 1),
         )
+
+
+def _order_hint(duplicate: bool, *, one_item: bool) -> str:
+    fix = "aggregate or drop duplicates first" if duplicate else "sort the frame by time first"
+    return f"{fix}, or name the column of items with item_id=" if one_item else fix
 
 
 def _infer(stamps: np.ndarray, item: np.ndarray) -> Freq:

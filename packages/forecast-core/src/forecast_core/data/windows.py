@@ -163,9 +163,13 @@ class PanelWindows:
                 past[row + 1 :] = np.nan
             yield at, replace(known, values=values, past_covariates=past, known=row + 1), self.items[at]
 
-    def naive_scale(self, seasonality: int | None, *, before: Any = None) -> np.ndarray:
-        """Mean absolute difference at lag `seasonality` (default: the frequency's) of each window's item,
-        over rows before `before` (default: up to the first origin), [n, target]; NaN where unknown.
+    def naive_scale(
+        self, seasonality: int | None, *, before: Any = None, squared: bool = False
+    ) -> np.ndarray:
+        """Mean absolute (or squared) difference at lag `seasonality` (default: the frequency's) of each
+        window's item, over rows before `before` (default: up to the first origin), [n, target].
+
+        NaN where fewer than a season of differences was observed: too few to scale by.
         """
         panel = self.panel
         lag = whole("seasonality", seasonality if seasonality is not None else panel.freq.seasonality)
@@ -175,9 +179,10 @@ class PanelWindows:
             stop = int(np.searchsorted(panel.timestamps, instant("before", before)))
         known = panel.values[:stop].astype(np.float64)
         steps = np.abs(known[lag:] - known[:-lag]) if stop > lag else known[:0]
+        steps = steps**2 if squared else steps
         observed = ~np.isnan(steps)
         count = observed.sum(0)
         total = np.where(observed, steps, 0.0).sum(0)
-        scale = np.where(count > 0, total / np.maximum(count, 1), np.nan)  # [item, target]
+        scale = np.where(count >= lag, total / np.maximum(count, 1), np.nan)  # [item, target]
         of_windows: np.ndarray = scale[self.items]
         return of_windows

@@ -62,7 +62,7 @@ def score(
     prediction = predict_in_batches(model, windows)
     seconds = time.perf_counter() - began
     targets, mask = windows.targets()
-    context = MetricContext(scale=_scale(windows, before))
+    context = _context(windows, before)
     found = score_metrics(prediction, targets, mask, metrics, context=context, missing="nan")
     scores = Scores(
         label=label,
@@ -120,10 +120,13 @@ def _batches(windows: Windows) -> Iterator[np.ndarray]:
     yield from np.split(np.arange(n), cuts)
 
 
-def _scale(windows: Windows, before: Any) -> Any:
+def _context(windows: Windows, before: Any) -> MetricContext:
     if not isinstance(windows, HasScale):
-        return None
-    return lambda seasonality: windows.naive_scale(seasonality, before=before)
+        return MetricContext()
+    return MetricContext(
+        scale=lambda seasonality: windows.naive_scale(seasonality, before=before),
+        squared_scale=lambda seasonality: windows.naive_scale(seasonality, before=before, squared=True),
+    )
 
 
 def _value(number: Any) -> float | None:

@@ -149,8 +149,9 @@ def _roots(
     width = _TOLERANCE * sigmas.min(-1)
     at = np.flatnonzero(high > low)  # positions still open; the arrays below run along them
     a, b, t = high[at], low[at], np.full(len(at), 0.5)
-    fa = mixture_cdf(weights[at], means[at], sigmas[at], a) - level[at]
-    fb = mixture_cdf(weights[at], means[at], sigmas[at], b) - level[at]
+    # Where an end is the root, rounding may put it on the wrong side.
+    fa = np.maximum(mixture_cdf(weights[at], means[at], sigmas[at], a) - level[at], 0.0)
+    fb = np.minimum(mixture_cdf(weights[at], means[at], sigmas[at], b) - level[at], 0.0)
     for _ in range(_STEPS):
         if not len(at):
             break

@@ -51,7 +51,8 @@ def _repeat(
     """Means and sigmas [n, horizon, target] after each (row, item), from rows up to it only.
 
     Step h repeats the last observed value of its phase; its variance is that of seasonal changes times
-    the number of seasons ahead.
+    the number of seasons ahead. An item without any observation yet is expected where the others are, with
+    their spread.
     """
     values = panel.values[: int(rows.max()) + 1].astype(np.float64)
     last = _last_of_phase(values, season)  # [time, item, target], row of the last observation
@@ -63,17 +64,15 @@ def _repeat(
     # A phase never seen yet falls back on the last value observed at all.
     recent = _last_of_phase(values, 1)[rows, items]  # [n, t]
     row = np.where(row >= 0, row, recent[:, None, :])
-    if (row < 0).any():
-        n = int(np.argwhere(row < 0)[0][0])
-        raise DataError(
-            "data",
-            "holds an observed value of every item to repeat",
-            place=f"item {panel.item_ids[int(items[n])]!r}, up to {panel.timestamps[int(rows[n])]}",
-            hint="leave the item out with select_items, or start later",
-        )
     target = np.arange(values.shape[2])
-    means = values[row, column[..., None], target]  # [n, h, t]
+    means = values[np.maximum(row, 0), column[..., None], target]  # [n, h, t]
     sigma = _spread(values, season)[rows, items]  # [n, t]
+    unseen = recent < 0  # [n, t]
+    new = unseen.any(1)  # windows of an item that nobody has seen yet
+    if new.any():
+        level, apart = _newcomer(panel, values, rows[new])
+        means[new] = np.where(unseen[new][:, None], level[:, None], means[new])
+        sigma[new] = np.where(unseen[new], np.hypot(sigma[new], apart), sigma[new])
     if np.isnan(sigma).any():
         n = int(np.argwhere(np.isnan(sigma))[0][0])
         raise DataError(
@@ -83,6 +82,24 @@ def _repeat(
         )
     sigma = np.maximum(sigma, 1e-6 * np.maximum(np.abs(means).max(axis=1), 1e-6))
     return means, sigma[:, None, :] * np.sqrt(seasons)[None, :, None]
+
+
+def _newcomer(panel: Panel, values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is expected of an item before its first observation, at `rows` [n]: mean and standard deviation
+    of the last values of the other items, [n, target] each. DataError where nobody has one.
+    """
+    last = _last_of_phase(values, 1)[rows]  # [n, item, target]
+    count = (last >= 0).sum(1)
+    if not count.all():
+        n = int(np.argwhere(count == 0)[0][0])
+        raise DataError(
+            "data", "holds an observed value to repeat", place=f"up to {panel.timestamps[int(rows[n])]}"
+        )
+    item, target = np.arange(values.shape[1])[:, None], np.arange(values.shape[2])
+    known = np.where(last >= 0, values[np.maximum(last, 0), item, target], 0.0)
+    mean = known.sum(1) / count
+    variance = (np.where(last >= 0, known - mean[:, None], 0.0) ** 2).sum(1) / count
+    return mean, np.sqrt(variance)
 
 
 def _last_of_phase(values: np.ndarray, season: int) -> np.ndarray:

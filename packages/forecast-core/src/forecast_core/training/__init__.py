@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         TrainingResult as TrainingResult,
     )
     from forecast_core.training.divergence import DivergenceError as DivergenceError
+    from forecast_core.training.engine import training_device as training_device
     from forecast_core.training.history import HistoryWriter as HistoryWriter
     from forecast_core.training.loop import fit_network as fit_network
     from forecast_core.training.options import TrainingOptions as TrainingOptions
@@ -36,6 +37,7 @@ _EXPORTS = {
     "checkpoints": ("Checkpoint", "read_checkpoint", "write_checkpoint"),
     "contract": ("BatchSource", "EpochRecord", "TrainingResult"),
     "divergence": ("DivergenceError",),
+    "engine": ("training_device",),
     "history": ("HistoryWriter",),
     "loop": ("fit_network",),
     "options": ("TrainingOptions",),

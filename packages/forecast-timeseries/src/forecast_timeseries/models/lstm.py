@@ -30,7 +30,7 @@ from forecast_core.prediction import (
 )
 from forecast_core.predictor import Predictor
 from forecast_core.run import Run
-from forecast_core.training import TrainingOptions, fit_network
+from forecast_core.training import TrainingOptions, fit_network, training_device
 from forecast_timeseries.configs import LSTMConfig
 from forecast_timeseries.nn.recurrent import LSTMNetwork, Scaled
 from forecast_timeseries.nn.scaling import PanelScaling
@@ -69,6 +69,7 @@ class LSTM(Predictor[Panel]):
 
     def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
         config = self.config
+        training_device(config.device)
         panel, rows, items = self._training_windows(data)
         self._items, self._columns, self._freq = panel.item_ids, _columns(panel), str(panel.freq)
         self._scaling = PanelScaling.fit(panel, rows=int(rows.max()) + config.horizon + 1)
