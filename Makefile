@@ -7,10 +7,10 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
 PACKAGES := forecast-core forecast-timeseries
-CORE_EXTRAS       := torch,fabric,evaluate,plot,cli,test
+CORE_EXTRAS       := torch,fabric,evaluate,plot,tune,track,cli,test
 TIMESERIES_EXTRAS := pedestrians
-BUILD_TOOLS := hatchling editables
-DEV_TOOLS   := build mypy polars pyarrow pytest-xdist ruff scoringrules
+BUILD_TOOLS := hatchling editables setuptools
+DEV_TOOLS   := build mypy polars pyarrow pytest-xdist ruff scoringrules statsmodels types-PyYAML utilsforecast
 
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 

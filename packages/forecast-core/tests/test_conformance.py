@@ -48,7 +48,11 @@ BROKEN = [
     "SaysOtherwise",
     "Loose",
     "Percent",
+    "CentresWhatItLearns",
+    "LearnsContextAgain",
+    "LearnsNothing",
 ]
+OFFLINE = {"exact_update", "update_follows_drift"}  # checks of models that learn online
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +81,26 @@ def test_baselines_pass_every_check(model_id: str) -> None:
     report = check_predictor(model_id)
     assert report.ok, report.summary()
     assert report.run >= 30
-    assert {s.check for s in report.skipped} == {"unfitted_refused", "future_given_apart"}
+    assert {s.check for s in report.skipped} == {"unfitted_refused", "future_given_apart", *OFFLINE}
 
 
 def test_a_sound_plugin_passes_every_check(broken: ModuleType, register: Callable[[Any], None]) -> None:
     register(broken.SOUND)
     report = check_predictor("broken/model")
     assert report.ok, report.summary()
+    assert {s.check for s in report.skipped} == {"declared_accepted", "future_given_apart", *OFFLINE}
+    plugins.unregister_plugin("broken")
+    register(broken.SOUND_ONLINE)
+    report = check_predictor("broken/model")
+    assert report.ok, report.summary()
     assert {s.check for s in report.skipped} == {"declared_accepted", "future_given_apart"}
+
+
+@pytest.mark.parametrize("model_id", ["compose/ensemble", "compose/conformal"])
+def test_composed_models_pass_every_check(model_id: str) -> None:
+    report = check_predictor(model_id)
+    assert report.ok, report.summary()
+    assert report.run >= 60
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -189,7 +205,7 @@ def test_the_pytest_class_reports_failures_and_skips(
         """
     )
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-rfs")
-    result.assert_outcomes(passed=len(CHECKS) - 5, failed=1, skipped=4)
+    result.assert_outcomes(passed=len(CHECKS) - 7, failed=1, skipped=6)
     result.stdout.fnmatch_lines(["*broken/model, future_unseen: origin*"])
 
 
@@ -197,7 +213,7 @@ def test_the_pytest_option_checks_models_and_nothing_else(pytester: pytest.Pytes
     pytester.makepyfile("def test_other(): pass")
     options = ("-p", "no:cacheprovider", "--forecast-model", "series/naive")
     alone = pytester.runpytest_subprocess(*options)
-    alone.assert_outcomes(passed=len(CHECKS) - 2, skipped=2)
+    alone.assert_outcomes(passed=len(CHECKS) - 4, skipped=4)
     chosen = pytester.runpytest_subprocess(*options, "-k", "shapes", "-v")
     chosen.assert_outcomes(passed=1, deselected=len(CHECKS) - 1)
     chosen.stdout.fnmatch_lines(["*series/naive*shapes-0 PASSED*"])

@@ -103,7 +103,13 @@ def test_a_plugin_that_fails_at_import_hurts_nobody_else(install: Install, sourc
     install("good")
     with pytest.warns(plugins.PluginWarning, match="plugin 'bad' \\(forecast-bad\\) failed at import"):
         models = fc.available_models()
-    assert models == ["good/model", "series/naive", "series/seasonal-naive"]
+    assert models == [
+        "compose/conformal",
+        "compose/ensemble",
+        "good/model",
+        "series/naive",
+        "series/seasonal-naive",
+    ]
     (failure,) = plugins.plugin_failures()
     assert (failure.plugin, failure.distribution, failure.stage) == ("bad", "forecast-bad", "import")
     assert message in str(failure)
@@ -152,7 +158,13 @@ def test_a_subset_can_be_loaded_and_core_is_always_there(
     install("one")
     install("two")
     monkeypatch.setenv("FORECAST_PLUGINS", " two ,")
-    assert fc.available_models() == ["series/naive", "series/seasonal-naive", "two/model"]
+    assert fc.available_models() == [
+        "compose/conformal",
+        "compose/ensemble",
+        "series/naive",
+        "series/seasonal-naive",
+        "two/model",
+    ]
 
 
 def test_two_distributions_of_one_name_are_both_named_and_left_out(install: Install) -> None:
@@ -213,7 +225,7 @@ def test_a_plugin_may_look_things_up_while_it_is_imported(install: Install) -> N
     install("curious", "import forecast_core as fc\nSEEN = fc.available_models()\n" + GOOD)
     assert "curious/model" in fc.available_models()
     target = next(p.target for p in plugins.plugins() if p.name == "curious")
-    assert target.SEEN == ["series/naive", "series/seasonal-naive"]
+    assert target.SEEN == ["compose/conformal", "compose/ensemble", "series/naive", "series/seasonal-naive"]
 
 
 def test_a_plugin_comes_and_goes_by_hand(install: Install) -> None:

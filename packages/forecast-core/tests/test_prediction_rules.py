@@ -49,7 +49,7 @@ def samples(values: np.ndarray, stamps: np.ndarray, **changes: Any) -> fc.Sample
         ({"metadata": {"a": [1, {"b": np.inf}]}}, r"metadata\['a'\]\[1\]\['b'\]: is finite"),
         ({"metadata": {"a": object()}}, "PointPrediction.metadata"),
         ({"aux": {"a": ["text"]}}, "PointPrediction.aux.a"),
-        ({"model": {"idd": "x/y"}}, "ModelRef"),
+        ({"model": {"idd": "x/y"}}, "PointPrediction.model.id"),
         ({"item_ids": ("a", 1.5)}, "PointPrediction.item_ids"),
         ({"valuse": 1}, "did you mean 'values'"),
         ({"self": 1}, "PointPrediction.self: is not a field"),

@@ -346,8 +346,9 @@ def test_update_is_for_models_that_declare_it() -> None:
         mean().fit(PANEL).update(PANEL)
 
     class Online(Mean):
-        def _update(self, data: fc.Panel) -> None:
+        def _update(self, data: fc.Panel, *, since: np.datetime64) -> None:
             self.level = self.level + 1.0
+            self.since = since
 
     model = mean(Online, capabilities=fc.Capabilities(prediction="point", online=True))
     with pytest.raises(NotFittedError):
@@ -355,6 +356,10 @@ def test_update_is_for_models_that_declare_it() -> None:
     model.fit(PANEL.rows(0, 20))
     assert model.update(PANEL) is model
     assert model.info.seen_until == str(PANEL.timestamps[-1])
+    assert model.since == PANEL.timestamps[20]
+    assert model.level == PANEL.rows(0, 20).values.mean() + 1.0
+    with pytest.raises(InvalidInputError, match="holds rows after"):
+        model.update(PANEL)
     assert model.level == PANEL.rows(0, 20).values.mean() + 1.0
 
 

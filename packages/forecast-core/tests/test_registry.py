@@ -84,7 +84,7 @@ def task(**changes: Any) -> fc.TaskSpec:
 def test_models_come_and_go_with_their_plugin(register: Register) -> None:
     register(forecast_models=[ball(), ball(id="toys/hoop", task="play")], forecast_tasks=[task()])
     assert {"toys/ball", "toys/hoop"} <= set(fc.available_models())
-    assert fc.available_models(task="play") == ["toys/hoop"]
+    assert fc.available_models(task="play") == ["compose/conformal", "compose/ensemble", "toys/hoop"]
     assert "play" in fc.available_tasks()
     plugins.unregister_plugin("toys")
     assert "toys/ball" not in fc.available_models()

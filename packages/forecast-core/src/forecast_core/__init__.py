@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from forecast_core import plugins as plugins, splits as splits
     from forecast_core.artifacts import State as State
+    from forecast_core.compose.creating import conformalize as conformalize, create_ensemble as create_ensemble
     from forecast_core.config import ModelConfig as ModelConfig, Search as Search
     from forecast_core.conformance import (
         ConformanceReport as ConformanceReport,
@@ -28,8 +29,13 @@ if TYPE_CHECKING:
     from forecast_core.errors import ForecastError as ForecastError
     from forecast_core.evaluation import (
         Backtest as Backtest,
+        Comparison as Comparison,
+        CrossValidation as CrossValidation,
         Evaluation as Evaluation,
+        RefitPolicy as RefitPolicy,
         backtest as backtest,
+        compare as compare,
+        cross_validate as cross_validate,
         evaluate as evaluate,
     )
     from forecast_core.hookspecs import hookimpl as hookimpl, hookspec as hookspec
@@ -70,11 +76,22 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "artifacts": ("State",),
+    "compose.creating": ("conformalize", "create_ensemble"),
     "config": ("ModelConfig", "Search"),
     "conformance": ("ConformanceReport", "PredictorConformance", "check_predictor"),
     "data": ("Data", "Freq", "Panel", "PanelWindows", "Windows"),
     "errors": ("ForecastError",),
-    "evaluation": ("Backtest", "Evaluation", "backtest", "evaluate"),
+    "evaluation": (
+        "Backtest",
+        "Comparison",
+        "CrossValidation",
+        "Evaluation",
+        "RefitPolicy",
+        "backtest",
+        "compare",
+        "cross_validate",
+        "evaluate",
+    ),
     "hookspecs": ("hookimpl", "hookspec"),
     "metrics": ("Metric", "available_metrics"),
     "plugins": ("register_plugin",),

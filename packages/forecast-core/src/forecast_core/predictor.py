@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import platform
 import time
@@ -71,7 +72,8 @@ class Predictor(ABC, Generic[D]):
     """
 
     config_class: ClassVar[type[ModelConfig]]
-    accepts_windows: ClassVar[bool] = False  # whether `_fit` takes Windows as well as data
+    accepts_windows: bool = False  # whether `_fit` takes Windows as well as data
+    fits_validation: bool = False  # whether `_fit` sets numbers by the validation data, as by the other
 
     def __init__(self, config: ModelConfig | None = None, *, spec: ModelSpec | None = None) -> None:
         self.config: Any = self.config_class() if config is None else config
@@ -140,12 +142,13 @@ class Predictor(ABC, Generic[D]):
             "data": _signature(data),
             "trained_on": _fingerprint(data),
             "validated_on": None if validation is None else _fingerprint(validation),
-            "fitted_until": _last_time(data),
+            "fitted_until": _last_time(data, validation if self.fits_validation else None),
             "seen_until": _last_time(data, validation),
         }
-        began = time.perf_counter()
         self._info = None
+        run.info = self.info.model_copy(update={"seed": int(seed), **lineage})
         run.emit("forecast_run_started")
+        began = time.perf_counter()
         try:
             self._fit(data, validation=validation, seed=int(seed), run=run)
         except BaseException as error:
@@ -166,22 +169,38 @@ class Predictor(ABC, Generic[D]):
         return self
 
     def update(self, data: D) -> Self:
-        """Learn from further rows without refitting; only models that declare `online`."""
+        """Learn the rows after those learned so far, without refitting; for models that declare `online`.
+
+        data: may begin with rows already learned, which serve as context and are not learned twice. Raises
+        CapabilityError for a model that does not learn online, InvalidInputError where no row is new.
+        """
         if not self.spec.capabilities.online:
             raise CapabilityError(f"{self.spec.id} does not learn online; call fit on all data instead")
         self._need_fitted("update")
         self._check_data("data", data, fitting=True)
-        self._update(data)
+        self._update(data, since=self._first_new(data))
         if self._info is not None:
             fitted = _later(self._info.fitted_until, _last_time(data))
+            learned = f"{self._info.trained_on}{_fingerprint(data)}".encode()
             self._info = self._info.model_copy(
                 update={
-                    "trained_on": _fingerprint(data),
+                    "trained_on": hashlib.sha256(learned).hexdigest(),
                     "fitted_until": fitted,
                     "seen_until": _later(self._info.seen_until, fitted),
                 }
             )
         return self
+
+    def _first_new(self, data: Any) -> Any:
+        """Time of the first row not learned yet; None for data without time."""
+        until = self.info.fitted_until
+        if until is None:
+            return None
+        times = data.timeline[: getattr(data, "known_rows", len(data.timeline))]
+        new = times[times > np.datetime64(until)]
+        if not len(new):
+            raise InvalidInputError("data", f"holds rows after {until}, the last one learned")
+        return new[0]
 
     # predicting
 
@@ -282,14 +301,18 @@ class Predictor(ABC, Generic[D]):
     def _restore(self, manifest: Manifest, state: State, path: str | PathLike[str]) -> None:
         try:
             info = ModelInfo.model_validate(manifest.info)
-            if manifest.spec_version < self.spec.version:
-                state = self._migrate_state(state, manifest.spec_version)
-            self._load_state(state)
+            self._take_over(info, state, version=manifest.spec_version)
         except (KeyError, ValueError, TypeError, IndexError, RuntimeError, ValidationError) as error:
             raise ArtifactError(
                 f"{path}: holds no state of {self.spec.id} version {self.spec.version}: "
                 f"{type(error).__name__}: {error}"
             ) from error
+
+    def _take_over(self, info: ModelInfo, state: State, *, version: int) -> None:
+        """Become the model that was saved by `version` of its spec."""
+        if version < self.spec.version:
+            state = self._migrate_state(state, version)
+        self._load_state(state)
         self._info = info if info.trained_on is not None else None
 
     # for authors
@@ -323,7 +346,8 @@ class Predictor(ABC, Generic[D]):
         rows = getattr(self.config, "context_length", None)
         return None if rows is None else int(rows)
 
-    def _update(self, data: D) -> None:
+    def _update(self, data: D, *, since: Any) -> None:
+        """Learn the rows from time `since` on (None: all of them); earlier ones are context."""
         raise PluginError(f"{self.spec.id} declares online but has no _update")
 
     def _state(self) -> State:

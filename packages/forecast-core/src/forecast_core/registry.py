@@ -23,6 +23,7 @@ from forecast_core.errors import (
     near_misses,
 )
 from forecast_core.specs import (
+    ANY_TASK,
     SUPPORTED_PLUGIN_APIS,
     DatasetSpec,
     LossSpec,
@@ -123,8 +124,8 @@ def _check_spec(plugin: plugins.Plugin, spec: Any, kind: type[S], *, namespaced:
 
 
 def available_models(*, task: str | None = None) -> list[str]:
-    """Ids of all models, sorted; of one task if given. Imports no model code."""
-    return sorted(m.id for m in _current().models.values() if task is None or m.task == task)
+    """Ids of all models, sorted; of those that one task's data suits if given. Imports no model code."""
+    return sorted(m.id for m in _current().models.values() if task is None or m.task in (task, ANY_TASK))
 
 
 def available_tasks() -> list[str]:

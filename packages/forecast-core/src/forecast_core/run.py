@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from forecast_core import plugins
 from forecast_core.errors import InvalidInputError, near_misses
+
+if TYPE_CHECKING:
+    from forecast_core.predictor import ModelInfo
 
 __all__ = ["Run"]
 
@@ -34,8 +37,9 @@ class Run:
     checkpoints replace those in the folder. listeners: objects with methods named like the run's hooks
     (`forecast_run_started(run)`, `forecast_epoch_finished(run, epoch, metrics)`,
     `forecast_run_finished(run, result)`, `forecast_run_failed(run, error)`), called with keywords, for this
-    run only. Raises InvalidInputError for a directory that is a file, resuming without a folder, or a
-    listener that has no such method or a misspelt one.
+    run only. `info`: what is being fitted, its configuration, seed and data, told by `Predictor.fit` before
+    the run starts; None until then. Raises InvalidInputError for a directory that is a file, resuming without
+    a folder, or a listener that has no such method or a misspelt one.
     """
 
     def __init__(
@@ -53,10 +57,12 @@ class Run:
                 "directory", "is the folder of an earlier run when resuming", got=repr(str(directory))
             )
         self._resume = resume
+        self._stopped = False
         self._listeners = tuple(listeners)
         for position, listener in enumerate(self._listeners):
             _check_listener(listener, position)
         self._id = f"run_{_now()}" if self._directory is None else self._directory.resolve().name
+        self.info: ModelInfo | None = None
 
     @classmethod
     def create(
@@ -90,6 +96,15 @@ class Run:
             else:
                 return cls(directory, listeners=listeners)
 
+    def child(self, name: str) -> Run:
+        """The run of a part of this one, such as a member of an ensemble, in a folder of its own within this
+        run's; it tells the same listeners, and resumes where this one does and the part had begun.
+        """
+        if self._directory is None:
+            return type(self)(listeners=self._listeners)
+        directory = self._directory / name
+        return type(self)(directory, resume=self._resume and directory.is_dir(), listeners=self._listeners)
+
     @property
     def id(self) -> str:
         """Name of the folder; of a run without one, `run_<UTC time>`."""
@@ -110,6 +125,18 @@ class Run:
         """Whether to go on from the last checkpoint."""
         return self._resume
 
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody asked the fit to end; models that train by epochs look after each."""
+        return self._stopped
+
+    def stop(self) -> None:
+        """Ask the fit to end after the present epoch, as early stopping would; a new fit starts afresh.
+
+        For listeners: what they raise cannot end a fit.
+        """
+        self._stopped = True
+
     def emit(self, hook: str, **arguments: Any) -> None:
         """Tell all plugins, then this run's listeners; `run` is added to the arguments.
 
@@ -120,6 +147,8 @@ class Run:
             raise InvalidInputError(
                 "hook", "is an event of a run", got=repr(hook), hint=near_misses(hook, _HOOKS)
             )
+        if hook == "forecast_run_started":
+            self._stopped = False
         plugins.call_isolated(hook, run=self, **arguments)
         for listener in self._listeners:
             method = getattr(listener, hook, None)

@@ -14,6 +14,7 @@ from forecast_core.errors import PluginError
 from forecast_core.validation import typed_error
 
 __all__ = [
+    "ANY_TASK",
     "PLUGIN_API_VERSION",
     "SUPPORTED_PLUGIN_APIS",
     "Capabilities",
@@ -26,6 +27,9 @@ __all__ = [
 
 PLUGIN_API_VERSION = 1
 SUPPORTED_PLUGIN_APIS = range(1, PLUGIN_API_VERSION + 1)
+
+ANY_TASK = "any"
+"""Task of models made of other models: each instance is of its members' task."""
 
 _NAME = r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
 _ID = re.compile(rf"{_NAME}/{_NAME}")
@@ -72,7 +76,8 @@ class Capabilities(_Spec):
 
     prediction: kind of prediction, or the kinds its configuration chooses from. past_, future_,
     static_covariates: whether such covariates may be in the data. missing_values: NaN targets. online:
-    `update`. multi_item: more than one item. exchangeable_items: permuting items permutes predictions.
+    `update`. exact_update: fitting on some rows and updating with the next equals fitting on both.
+    multi_item: more than one item. exchangeable_items: permuting items permutes predictions.
     needs_fit: False where `predict` works at once. joint_samples: `sample` gives whole paths.
     """
 
@@ -82,6 +87,7 @@ class Capabilities(_Spec):
     static_covariates: bool = False
     missing_values: bool = False
     online: bool = False
+    exact_update: bool = False
     multi_item: bool = True
     exchangeable_items: bool = True
     needs_fit: bool = True
@@ -98,7 +104,8 @@ class Capabilities(_Spec):
 
 
 class ModelSpec(_Spec):
-    """A model. id: "namespace/name"; task: what data it takes; entry_point: its Predictor class;
+    """A model. id: "namespace/name"; task: what data it takes (`ANY_TASK` for a model made of others, whose
+    instances then say more in their own `spec`); entry_point: its Predictor class;
     config_entry_point: its ModelConfig, in a module that imports nothing heavy.
 
     requires: libraries that must be importable; install_hint: the command that brings them. version:

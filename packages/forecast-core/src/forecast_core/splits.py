@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ __all__ = [
     "PurgedWalkForward",
     "Split",
     "SplitReport",
+    "Splitter",
     "StratifiedGroupSplit",
     "StratifiedSplit",
     "TimeSeriesSplit",
@@ -34,6 +35,20 @@ __all__ = [
 
 T = TypeVar("T")
 Fold = tuple[np.ndarray, np.ndarray]
+Over = Literal["time", "groups", "windows"]
+
+
+class Splitter(Protocol):
+    """What `cross_validate` and `tune` take: folds of windows, and over what they may not leak.
+
+    over: as in `check_leaks`; a fold that leaks is refused.
+    """
+
+    over: ClassVar[Over]
+
+    def split(self, windows: Windows) -> Iterator[Fold]:
+        """(train, test) index arrays, a pair a fold."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -172,6 +187,8 @@ class TimeSeriesSplit:
     lies after the first test origin.
     """
 
+    over: ClassVar[Over] = "time"
+
     n_splits: int = 5
     gap: int = 0
     test_size: int | None = None
@@ -204,6 +221,8 @@ class PurgedWalkForward:
     origins before it dropped. Source: Lopez de Prado, Advances in Financial Machine Learning (2018), ch. 7.
     """
 
+    over: ClassVar[Over] = "time"
+
     n_splits: int = 5
     embargo: int = 0
     min_train: int = 1
@@ -233,6 +252,8 @@ class PurgedWalkForward:
 class GroupSplit:
     """Folds in which every group is tested once and trained on elsewhere; groups shuffled by seed."""
 
+    over: ClassVar[Over] = "groups"
+
     n_splits: int = 5
     seed: int = 0
 
@@ -246,6 +267,8 @@ class GroupSplit:
 @dataclass(frozen=True, kw_only=True)
 class StratifiedSplit:
     """Folds that hold each stratum in its overall share; shuffled by seed."""
+
+    over: ClassVar[Over] = "windows"
 
     n_splits: int = 5
     seed: int = 0
@@ -261,6 +284,8 @@ class StratifiedSplit:
 @dataclass(frozen=True, kw_only=True)
 class StratifiedGroupSplit:
     """Folds with whole groups and strata as even as that allows; shuffled by seed."""
+
+    over: ClassVar[Over] = "groups"
 
     n_splits: int = 5
     seed: int = 0

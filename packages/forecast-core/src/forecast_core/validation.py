@@ -20,15 +20,16 @@ def typed_error(
     known: Iterable[str] = (),
     kind: type[InvalidInputError] = InvalidInputError,
 ) -> ForecastError:
-    """The first problem of a pydantic error as `kind`; an error of ours inside it comes out as it was.
+    """The first problem of a pydantic error as `kind`; an error of ours inside it comes out as it
+    was, or, of a nested object, under the path from `owner`.
 
     owner: the class being validated; known: its field names, for near misses of unknown ones.
     """
     first = error.errors(include_url=False)[0]
     inner = first.get("ctx", {}).get("error")
-    if isinstance(inner, ForecastError):
-        return inner
     path = ".".join(str(part) for part in first["loc"])
+    if isinstance(inner, ForecastError):
+        return _within(owner, path, inner)
     argument = f"{owner}.{path}" if path else owner
     if first["type"] == "extra_forbidden":
         return kind(argument, "is not a field", hint=near_misses(path, known))
@@ -36,6 +37,18 @@ def typed_error(
     message = message[:1].lower() + message[1:]
     given = None if first["type"] in ("missing", "value_error") else repr(first["input"])[:80]
     return kind(argument, message, got=given)
+
+
+def _within(owner: str, path: str, inner: ForecastError) -> ForecastError:
+    """An error of a configuration inside another one, under its path from the outermost."""
+    if not path or not isinstance(inner, InvalidInputError):
+        return inner
+    head, _, field = inner.argument.partition(".")
+    if not field or not head[:1].isupper():
+        return inner
+    return type(inner)(
+        f"{owner}.{path}.{field}", inner.rule, place=inner.place, got=inner.got, hint=inner.hint
+    )
 
 
 def whole(argument: str, value: Any, *, least: int = 1) -> int:

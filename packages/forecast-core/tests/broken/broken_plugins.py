@@ -316,6 +316,56 @@ class Percent(Sound):
     config_class = PercentConfig
 
 
+class Online(Sound):
+    """Learns the spread from changes between rows, of later rows as if it had been fitted on all of them."""
+
+    def _fit(self, data: Panel, *, validation: Any, seed: int, run: Any) -> None:
+        self.offset = np.zeros(data.values.shape[2])
+        self.sums = np.zeros((2, data.values.shape[2]))  # count and sum of squared changes, each [target]
+        self._learn(data.values)
+
+    def _learn(self, values: np.ndarray) -> None:
+        squares = np.diff(values, axis=0) ** 2
+        count = np.full(values.shape[2], squares.shape[0] * squares.shape[1])
+        self.sums = self.sums + np.stack([count, squares.sum((0, 1))])
+        self.sigma = np.sqrt(self.sums[1] / self.sums[0])
+
+    def _update(self, data: Panel, *, since: Any) -> None:
+        first = int(np.searchsorted(data.timestamps, since))
+        self._learn(data.values[max(first - 1, 0) :])
+
+    def _state(self) -> State:
+        return State(arrays={"offset": self.offset, "sigma": self.sigma, "sums": self.sums})
+
+    def _load_state(self, state: State) -> None:
+        super()._load_state(state)
+        self.sums = state.arrays["sums"]
+
+
+class CentresWhatItLearns(Online):
+    """Changes the rows that it is updated with."""
+
+    def _update(self, data: Panel, *, since: Any) -> None:
+        super()._update(data, since=since)
+        values = data.values
+        values.setflags(write=True)
+        values -= values.mean()
+
+
+class LearnsContextAgain(Online):
+    """Takes rows it has learned already for new ones."""
+
+    def _update(self, data: Panel, *, since: Any) -> None:
+        self._learn(data.values)
+
+
+class LearnsNothing(Online):
+    """Is updated in vain."""
+
+    def _update(self, data: Panel, *, since: Any) -> None:
+        return
+
+
 @dataclass(frozen=True)
 class Broken:
     """A plugin of one model, and the one check that is meant to find its fault."""
@@ -324,6 +374,8 @@ class Broken:
     check: str
     kind: str = "mixture"
     missing_values: bool = False
+    online: bool = False
+    exact_update: bool = False
 
     @hookimpl
     def forecast_models(self) -> list[ModelSpec]:
@@ -335,12 +387,18 @@ class Broken:
                 entry_point=f"{__name__}:{self.model.__name__}",
                 config_entry_point=f"{__name__}:{self.model.config_class.__name__}",
                 summary=(self.model.__doc__ or "").strip(),
-                capabilities=Capabilities(prediction=self.kind, missing_values=self.missing_values),
+                capabilities=Capabilities(
+                    prediction=self.kind,
+                    missing_values=self.missing_values,
+                    online=self.online,
+                    exact_update=self.exact_update,
+                ),
             )
         ]
 
 
 SOUND = Broken(Sound, "none")
+SOUND_ONLINE = Broken(Online, "none", online=True, exact_update=True)
 PLUGINS = (
     Broken(ReadsTheFuture, "future_unseen"),
     Broken(AsksForTargets, "targets_unread"),
@@ -365,4 +423,7 @@ PLUGINS = (
     Broken(SaysOtherwise, "predict"),
     Broken(Loose, "unknown_option_refused"),
     Broken(Percent, "config_round_trip"),
+    Broken(CentresWhatItLearns, "online_update", online=True),
+    Broken(LearnsContextAgain, "exact_update", online=True, exact_update=True),
+    Broken(LearnsNothing, "update_follows_drift", online=True),
 )

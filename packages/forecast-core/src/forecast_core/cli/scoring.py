@@ -24,12 +24,12 @@ from forecast_core.cli.options import (
     TZ,
     Layout,
 )
-from forecast_core.cli.output import JSON, metric_rows, print_json, print_table, split
+from forecast_core.cli.output import JSON, metric_rows, number, print_json, print_table, split
 from forecast_core.cli.sources import data_config, load_data, named_model
 from forecast_core.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from forecast_core.evaluation import Backtest
+    from forecast_core.evaluation import Comparison
     from forecast_core.predictor import Predictor
 
 __all__ = ["add_to"]
@@ -101,6 +101,7 @@ def compare(
     horizon: int = _HORIZON,
     stride: int = _STRIDE,
     metrics: str = _METRICS,
+    refit: int = typer.Option(None, min=1, help="Refit on all known rows every that many origins."),
     report: Path = _REPORT,
     as_json: bool = JSON,
 ) -> None:
@@ -119,9 +120,8 @@ def compare(
             tz=tz,
         )
     )
-    _show(
-        _score([named_model(text) for text in models], data, start, horizon, stride, metrics), report, as_json
-    )
+    found = _score([named_model(text) for text in models], data, start, horizon, stride, metrics, refit)
+    _show(found, report, as_json)
 
 
 def _score(
@@ -131,15 +131,17 @@ def _score(
     horizon: int | None,
     stride: int | None,
     metrics: str | None,
-) -> Backtest:
+    refit: int | None = None,
+) -> Comparison:
     steps = horizon or next((h for m in models if (h := getattr(m.config, "horizon", None))), None)
-    return fc.backtest(
+    return fc.compare(
         models,
         data,
         start=start if start is not None else _after_seen(models, data),
         horizon=steps,
         stride=stride or steps or 1,
         metrics=split(metrics) or None,
+        refit=refit,
     )
 
 
@@ -154,7 +156,7 @@ def _after_seen(models: list[Predictor[Any]], data: Any) -> Any:
     return data.timeline[later[0]]
 
 
-def _show(result: Backtest, report: Path | None, as_json: bool) -> None:
+def _show(result: Comparison, report: Path | None, as_json: bool) -> None:
     written = result.report(report) if report is not None else None
     if as_json:
         print_json({**json.loads(result.to_json()), "report": None if written is None else str(written)})
@@ -162,5 +164,18 @@ def _show(result: Backtest, report: Path | None, as_json: bool) -> None:
     columns = list(result.scores[0].metrics)
     title = f"{len(result.windows)} windows from {result.start}; skill against {result.baseline}"
     print_table(title, ["model", *columns, "skill"], metric_rows(result.scores, columns))
+    if result.untested:
+        typer.echo(f"differences not tested: {result.untested}")
+    else:
+        rows = [
+            [
+                f"{p.model_a} / {p.model_b}",
+                *map(number, (p.mean_difference, p.dm, p.p, p.p_holm)),
+                p.better or "-",
+            ]
+            for p in result.tests.pairs
+        ]
+        header = ["pair", f"difference of {result.loss}", "DM", "p", "p (Holm)", "better at 5 %"]
+        print_table("Diebold-Mariano tests", header, rows)
     if written is not None:
         typer.echo(f"report: {written}")

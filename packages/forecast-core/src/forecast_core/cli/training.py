@@ -28,6 +28,7 @@ from forecast_core.cli.sources import data_config, load_data, parse_params
 from forecast_core.config import RunConfig
 from forecast_core.errors import ConfigError
 from forecast_core.run import Run
+from forecast_core.run_files import compose_run_configs, read_run_config, read_run_configs
 
 if TYPE_CHECKING:
     from forecast_core.evaluation import Backtest
@@ -48,7 +49,15 @@ def train(
     context: typer.Context,
     model: str = typer.Argument(None, help="Id of a model; its own options follow as --name value."),
     source: str = typer.Option(None, "--data", help="Id of a dataset, or path of a csv or parquet file."),
-    config: Path = typer.Option(None, help="A run.json to train from instead."),
+    config: Path = typer.Option(
+        None,
+        help="A run configuration, YAML or JSON, to train from instead; field=value overrides may follow.",
+    ),
+    config_dir: Path = typer.Option(
+        None, help="Folder of groups of YAML files that Hydra composes; overrides may follow."
+    ),
+    config_name: str = typer.Option("config", help="File of --config-dir to begin with."),
+    multirun: bool = typer.Option(False, "--multirun", help="A run for each value of a=1,2 in overrides."),
     layout: Layout = LAYOUT,
     timestamp: str = TIMESTAMP,
     item_id: str = ITEM_ID,
@@ -68,16 +77,23 @@ def train(
 ) -> None:
     """Fit a model, score it on held-back rows, and save everything in a folder of its own."""
     if resume is not None:
-        run_config = read_run_config(resume / "run.json")
         run = Run(resume, resume=True, listeners=_listeners(resume, as_json))
-        prepared = _Prepared.of(run_config)
-    else:
-        if config is not None:
-            run_config = read_run_config(config)
-        elif model is None or source is None:
-            raise ConfigError("train", "needs a model id and --data, or --config, or --resume")
+        _tell([(_Prepared.of(read_run_config(resume / "run.json")).fit_and_score(run), run)], as_json)
+        return
+    if config is not None or config_dir is not None:
+        _refuse_options(context)
+        overrides = [text for text in (model, *context.args) if text is not None]
+        if config_dir is not None:
+            configs = compose_run_configs(
+                config_dir, name=config_name, overrides=overrides, multirun=multirun
+            )
         else:
-            run_config = RunConfig(
+            configs = (read_run_configs if multirun else _one_run_config)(config, overrides)
+    elif model is None or source is None:
+        raise ConfigError("train", "needs a model id and --data, or --config, or --resume")
+    else:
+        configs = [
+            RunConfig(
                 model=model,
                 params=parse_params(context.args, model=model),
                 data=data_config(
@@ -97,21 +113,42 @@ def train(
                 metrics=split(metrics) or None,
                 stride=stride,
             )
-        prepared = _Prepared.of(run_config)  # what is wrong is found before a folder is made
-        run = Run.create(runs, name=run_config.model)
+        ]
+    prepared = [_Prepared.of(each) for each in configs]  # what is wrong is found before a folder is made
+    done = []
+    for each in prepared:
+        run = Run.create(runs, name=each.config.model)
         assert run.directory is not None
-        (run.directory / "run.json").write_text(run_config.model_dump_json(indent=2))
+        (run.directory / "run.json").write_text(each.config.model_dump_json(indent=2))
         run = Run(run.directory, listeners=_listeners(run.directory, as_json))
-    result = prepared.fit_and_score(run)
+        done.append((each.fit_and_score(run), run))
+    _tell(done, as_json)
+
+
+def _one_run_config(path: Path, overrides: list[str]) -> list[RunConfig]:
+    return [read_run_config(path, overrides)]
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """A configuration says everything: an option beside it would be ignored, so it is refused."""
+    beside = {"config", "config_dir", "config_name", "multirun", "runs", "as_json", "model", "resume"}
+    for name in context.params.keys() - beside:
+        given = context.get_parameter_source(name)
+        if given is not None and given.name != "DEFAULT":
+            flag = "data" if name == "source" else name.replace("_", "-")
+            raise ConfigError(f"--{flag}", "is not given beside a configuration", hint="add field=value")
+
+
+def _tell(done: list[tuple[Backtest, Run]], as_json: bool) -> None:
     if as_json:
-        print_json(_summary(result, run))
+        told = [_summary(result, run) for result, run in done]
+        print_json(told[0] if len(told) == 1 else told)
         return
-    best = result
-    columns = list(best.scores[0].metrics)
-    print_table(
-        f"Test part, from {best.start}", ["model", *columns, "skill"], metric_rows(best.scores, columns)
-    )
-    typer.echo(f"saved in {run.directory}")
+    for result, run in done:
+        columns = list(result.scores[0].metrics)
+        title = f"Test part, from {result.start}"
+        print_table(title, ["model", *columns, "skill"], metric_rows(result.scores, columns))
+        typer.echo(f"saved in {run.directory}")
 
 
 @dataclass(frozen=True)
@@ -171,17 +208,6 @@ def shares(text: str) -> tuple[float, float, float]:
     except ValueError:
         raise ConfigError("--ratios", "are three numbers such as 0.8,0.1,0.1", got=repr(text)) from None
     return train, valid, test
-
-
-def read_run_config(path: Path) -> RunConfig:
-    """The RunConfig in a file; ConfigError naming the file and the wrong field."""
-    try:
-        fields = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError("config", f"is a readable JSON file ({error})", got=str(path)) from error
-    if not isinstance(fields, dict):
-        raise ConfigError("config", "is a JSON object", got=str(path))
-    return RunConfig(**fields)
 
 
 def _listeners(directory: Path, quiet: bool) -> tuple[object, ...]:

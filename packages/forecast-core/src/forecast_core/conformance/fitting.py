@@ -10,9 +10,9 @@ from typing import Any
 from forecast_core.conformance.check import check, fail, skip
 from forecast_core.conformance.comparing import need_same
 from forecast_core.conformance.subject import Subject
-from forecast_core.errors import CapabilityError, NotFittedError
+from forecast_core.errors import NotFittedError
 
-__all__ = ["fit", "online_update", "refit_from_scratch", "same_seed_same_model", "unfitted_refused"]
+__all__ = ["fit", "refit_from_scratch", "same_seed_same_model", "unfitted_refused"]
 
 _SEED_TOLERANCE = 1e-6  # parallel sums may come in another order
 
@@ -69,20 +69,3 @@ def refit_from_scratch(subject: Subject) -> None:
     need_same(
         subject.predict(model=model), subject.predict(), what="fit after fit", tolerance=_SEED_TOLERANCE
     )
-
-
-@check(needs=("repeatable",))
-def online_update(subject: Subject) -> None:
-    """`update` learns where the model declares `online`, and is refused elsewhere."""
-    if subject.declares("online"):
-        model = subject.new().fit(subject.data(), seed=0)
-        if model.update(subject.data()) is not model:
-            fail("update does not return the predictor itself")
-        first, second = subject.predict(model=model), subject.predict(model=model)
-        need_same(second, first, what="predict after update, then again")
-        return
-    try:
-        subject.fitted().update(subject.data())
-    except CapabilityError:
-        return
-    fail("update works, but the model does not declare online")

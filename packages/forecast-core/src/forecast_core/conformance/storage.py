@@ -71,8 +71,11 @@ def tampering_refused(subject: Subject) -> None:
         for file in _files(path):
             content = file.read_bytes()
             middle = len(content) // 2
-            flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-            for what, written in (("changed", flipped), ("shortened", content[:-1]), ("missing", None)):
+            flipped = (
+                content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :] if content else b"1"
+            )
+            changes = [("changed", flipped), ("shortened", content[:-1]), ("missing", None)]
+            for what, written in changes if content else [changes[0], changes[2]]:
                 shutil.copytree(path, copy)
                 target = copy / file.relative_to(path)
                 target.unlink()

@@ -15,6 +15,7 @@ from forecast_core.data.protocols import Described, HasHistory, Restrictable, Wi
 from forecast_core.errors import ForecastError
 from forecast_core.prediction import Prediction
 from forecast_core.predictor import Predictor
+from forecast_core.specs import ANY_TASK
 
 __all__ = ["COVARIATES", "Subject", "Variant", "subject_of"]
 
@@ -42,9 +43,11 @@ class Subject:
 
     def __init__(self, model_id: str, config: int = 0) -> None:
         self.spec = registry.model_spec(model_id)
-        self.task = registry.task_spec(self.spec.task)
         self.index = config
         self.params = self.spec.test_configs[config]
+        if self.spec.task == ANY_TASK:  # an instance knows its task, and what its members can do
+            self.spec = self.new().spec
+        self.task = registry.task_spec(self.spec.task)
         self.outcomes: dict[str, Outcome] = {}
         self._fitted: dict[Variant, Predictor[Any]] = {}
         self.touched_by_fit: list[str] = []

@@ -2,5 +2,5 @@
 
 from forecast_core.data.freq import Freq as Freq
 from forecast_core.data.panel import Panel as Panel
-from forecast_core.data.protocols import Data as Data, Windows as Windows
+from forecast_core.data.protocols import Data as Data, Grouped as Grouped, Windows as Windows
 from forecast_core.data.windows import PanelWindows as PanelWindows

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from forecast_core.arrays import arrays_equal, frozen
+from forecast_core.arrays import arrays_equal, frozen, positions
 from forecast_core.data.calendar import local_time
 from forecast_core.data.frames import build_frame, id_column
 from forecast_core.data.freq import Freq
@@ -437,6 +437,11 @@ class Panel:
         if self.future_covariates is not None:
             changes["known"] = self.known_rows
         return replace(self, **changes)
+
+    def of_groups(self, groups: np.ndarray) -> Panel:
+        """The panel of the items at some positions, as `PanelWindows.groups` names them."""
+        index = positions("groups", groups, length=len(self.item_ids))
+        return self.select_items([self.item_ids[k] for k in index.tolist()])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Panel):

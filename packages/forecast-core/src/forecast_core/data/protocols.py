@@ -1,6 +1,6 @@
 """What core asks of data it has never heard of.
 
-`Data` and `Windows` are all that evaluation, splits and conformance need. The three small protocols below
+`Data` and `Windows` are all that evaluation, splits and conformance need. The small protocols below
 them are optional: core uses them where data offers them.
 """
 
@@ -11,7 +11,16 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
-__all__ = ["Data", "Described", "Extendable", "HasHistory", "HasScale", "Restrictable", "Windows"]
+__all__ = [
+    "Data",
+    "Described",
+    "Extendable",
+    "Grouped",
+    "HasHistory",
+    "HasScale",
+    "Restrictable",
+    "Windows",
+]
 
 
 @runtime_checkable
@@ -114,6 +123,15 @@ class Extendable(Protocol):
 
     def extended(self, later: Self) -> Self:
         """This data followed by `later`, whose first row comes right after this one's last."""
+        ...
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """Data that can be cut by group as well as by time."""
+
+    def of_groups(self, groups: np.ndarray) -> Self:
+        """The data of some groups, each named as in `Windows.groups`, in the order given."""
         ...
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from forecast_core.data.frames import build_frame
 from forecast_core.data.protocols import Data, Windows
 from forecast_core.errors import InvalidInputError, ShapeError
 from forecast_core.evaluation.evaluating import default_metrics, refuse_seen, task_baseline
+from forecast_core.evaluation.refitting import RefitPolicy, predict_rolling
 from forecast_core.evaluation.scores import Scored, Scores, adapted, score, skill_against
 from forecast_core.metrics import metric_direction
 from forecast_core.prediction import Prediction
@@ -48,14 +49,32 @@ class Backtest:
             raise InvalidInputError("label", f"is one of {[s.label for s in self.scores]}", got=repr(label))
         return found
 
-    def to_frame(self, *, backend: str | None = None) -> Any:
-        """The leaderboard: a row a model, best first, columns model, each metric, and its skill."""
-        keys = list(self.scores[0].metrics)
-        columns: dict[str, Any] = {"model": [s.label for s in self.scores]}
-        for key in keys:
-            columns[key] = [_nan(s.metrics[key]) for s in self.scores]
-        for key in self.scores[0].skill:
-            columns[f"skill_{key}"] = [_nan(s.skill.get(key)) for s in self.scores]
+    def to_frame(
+        self, *, by: Literal["model", "horizon", "item"] = "model", backend: str | None = None
+    ) -> Any:
+        """The leaderboard: models best first, columns model, each metric, and its skill.
+
+        by="horizon": a row a (model, step); by="item": a row a (model, item); skill is then against the
+        baseline at the same step or item. Metrics without such values are left out.
+        """
+        if by == "model":
+            rows = [(s.label, None, s.metrics, s.skill) for s in self.scores]
+        elif by in ("horizon", "item"):
+            baseline = self[self.baseline]
+            rows = [
+                (s.label, place, values, skill)
+                for s in self.scores
+                for place, values, skill in _places(s, baseline, by)
+            ]
+        else:
+            raise InvalidInputError("by", "is 'model', 'horizon' or 'item'", got=repr(by))
+        columns: dict[str, Any] = {"model": [label for label, *_ in rows]}
+        if by != "model":
+            columns["step" if by == "horizon" else "item_id"] = [place for _, place, *_ in rows]
+        for key in rows[0][2] if rows else ():
+            columns[key] = [_nan(metrics[key]) for *_, metrics, _ in rows]
+        for key in rows[0][3] if rows else ():
+            columns[f"skill_{key}"] = [_nan(skill.get(key)) for *_, skill in rows]
         return build_frame(columns, backend=backend)
 
     def to_json(self) -> str:
@@ -93,6 +112,7 @@ def backtest(
     stride: int = 1,
     metrics: Sequence[str] | None = None,
     seed: int = 0,
+    refit: RefitPolicy | int | None = None,
 ) -> Backtest:
     """Predict from rolling origins and score every model on the same windows.
 
@@ -100,11 +120,14 @@ def backtest(
     origins follow every `stride` rows while the horizon fits. models: a list, or label -> model. A model
     that is not fitted yet is fitted, in place, on the rows before `start` with `seed`; covariates it
     does not take are left out for it alone. The task's naive baseline takes part unless a model of that
-    id is among `models` already. Scaled metrics scale on rows before `start`.
+    id is among `models` already. Scaled metrics scale on rows before `start`. refit: models that need
+    fitting are fitted afresh every that many origins on all rows known by then (`RefitPolicy` says more);
+    default: never.
 
     Returns scores sorted by the first metric that has a direction. Raises LeakError if a fitted model
     has seen rows from `start` on, ShapeError if no window fits, MetricError for unknown metrics.
     """
+    policy = refit if isinstance(refit, RefitPolicy) else RefitPolicy(refit=refit)
     named = _labels(models)
     task = next(iter(named.values())).task
     names = tuple(metrics) if metrics is not None else tuple(default_metrics(task))
@@ -121,11 +144,20 @@ def backtest(
             raise InvalidInputError(
                 "models", f"are of one task ({task.id!r})", got=f"{model.spec.id} of {model.task.id!r}"
             )
+        if policy.update is not None and model.spec.capabilities.needs_fit:
+            policy.check(model)
         if not model.is_fitted:
             model.fit(adapted(model, data.between(None, start)), seed=seed)
         if origin is not None:
             refuse_seen(model, origin, until=model.info.seen_until)
-    scored = {label: score(label, m, windows, metrics=names, before=start) for label, m in named.items()}
+
+    def predict(model: Predictor[Any]) -> Prediction:
+        return predict_rolling(model, windows, data, policy=policy, seed=seed)
+
+    scored = {
+        label: score(label, m, windows, metrics=names, before=start, predict=predict)
+        for label, m in named.items()
+    }
     return Backtest(
         scores=_ranked(scored, baseline),
         baseline=baseline,
@@ -207,6 +239,21 @@ def _ranked(scored: Mapping[str, Scored], baseline: str) -> tuple[Scores, ...]:
         return value is None, 0.0 if value is None else sign * value
 
     return tuple(sorted(scores, key=rank))
+
+
+def _places(
+    scores: Scores, baseline: Scores, by: Literal["horizon", "item"]
+) -> Iterator[tuple[Any, dict[str, float | None], dict[str, float | None]]]:
+    """Step or item, metrics there, and skill there."""
+    if by == "horizon":
+        mine: dict[str, Any] = {key: dict(enumerate(v, 1)) for key, v in scores.by_horizon.items()}
+        theirs: dict[str, Any] = {key: dict(enumerate(v, 1)) for key, v in baseline.by_horizon.items()}
+    else:
+        mine, theirs = scores.by_item, baseline.by_item
+    for place in next(iter(mine.values()), {}):
+        there = scores.model_copy(update={"metrics": {key: values[place] for key, values in mine.items()}})
+        naive = baseline.model_copy(update={"metrics": {key: v.get(place) for key, v in theirs.items()}})
+        yield place, there.metrics, skill_against(there, naive).skill
 
 
 def _nan(value: float | None) -> float:

@@ -11,18 +11,19 @@ from matplotlib import rc_context
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from forecast_core.prediction import ForecastPrediction
+from forecast_core.prediction import ClassPrediction, ForecastPrediction
 
 if TYPE_CHECKING:
     from forecast_core.evaluation.backtesting import Backtest
 
-__all__ = ["by_horizon", "calibration", "fans"]
+__all__ = ["by_horizon", "calibration", "fans", "pit", "reliability"]
 
 _COVERAGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 _BANDS = (0.9, 0.5)
 _ITEMS = 4
 _STEPS = 168  # steps of a fan chart, at most, of consecutive windows
 _ROWS = 4000  # windows that calibration is drawn from, evenly spread
+_BINS = 10
 _BLUE = "#0969da"
 
 
@@ -41,9 +42,7 @@ def calibration(result: Backtest, predictions: Mapping[str, ForecastPrediction])
     """Nominal against actual coverage of central intervals, a line a model."""
     figure, axes = _canvas(4.6, 4.2)
     axes.plot([0, 1], [0, 1], color="#8c959f", linewidth=0.8)
-    targets, mask = result.windows.targets()
-    rows = np.unique(np.linspace(0, len(targets) - 1, min(len(targets), _ROWS)).astype(np.intp))
-    truth, seen = targets[rows], mask[rows]
+    rows, truth, seen = _some_rows(result)
     for label, prediction in predictions.items():
         some = prediction.take(rows)
         actual = []
@@ -54,6 +53,49 @@ def calibration(result: Backtest, predictions: Mapping[str, ForecastPrediction])
     axes.set(xlabel="nominal coverage", ylabel="actual coverage", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(frameon=False)
     return _svg(figure)
+
+
+def pit(result: Backtest, predictions: Mapping[str, ForecastPrediction]) -> str:
+    """Histogram of the predicted probability of being at or below what happened, a line a model."""
+    figure, axes = _canvas(4.6, 3.2)
+    axes.axhline(1.0, color="#8c959f", linewidth=0.8)
+    rows, truth, seen = _some_rows(result)
+    edges = np.linspace(0.0, 1.0, _BINS + 1)
+    for label, prediction in predictions.items():
+        values = prediction.take(rows).cdf(np.where(seen, truth, 0.0))[seen]
+        share = np.histogram(values, edges)[0] / max(len(values), 1) * _BINS
+        axes.stairs(share, edges, label=label, linewidth=1.2)
+    axes.set(xlabel="probability integral transform", ylabel="density", xlim=(0, 1))
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    return _svg(figure)
+
+
+def reliability(result: Backtest, predictions: Mapping[str, ClassPrediction]) -> str:
+    """Predicted probability of the likeliest class against how often it was right, a line a model."""
+    figure, axes = _canvas(4.6, 4.2)
+    axes.plot([0, 1], [0, 1], color="#8c959f", linewidth=0.8)
+    labels, seen = result.windows.targets()
+    edges = np.linspace(0.0, 1.0, _BINS + 1)
+    for label, prediction in predictions.items():
+        surest = prediction.probabilities.max(-1)[seen]
+        right = (prediction.label_index() == labels)[seen]
+        bin_of = np.clip(np.digitize(surest, edges) - 1, 0, _BINS - 1)
+        count = np.bincount(bin_of, minlength=_BINS)
+        some = count > 0
+        predicted = np.bincount(bin_of, surest, minlength=_BINS)[some] / count[some]
+        actual = np.bincount(bin_of, right, minlength=_BINS)[some] / count[some]
+        axes.plot(predicted, actual, marker=".", label=label, linewidth=1.2)
+    axes.set(xlabel="predicted probability", ylabel="share right", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.legend(frameon=False)
+    return _svg(figure)
+
+
+def _some_rows(result: Backtest) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows that calibration is drawn from, their targets, and which of these were observed."""
+    targets, mask = result.windows.targets()
+    rows = np.unique(np.linspace(0, len(targets) - 1, min(len(targets), _ROWS)).astype(np.intp))
+    return rows, targets[rows], mask[rows]
 
 
 def fans(result: Backtest, label: str) -> list[tuple[str, str]]:

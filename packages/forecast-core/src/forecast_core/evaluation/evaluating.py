@@ -16,7 +16,14 @@ from forecast_core.prediction import Prediction
 from forecast_core.predictor import Predictor
 from forecast_core.specs import TaskSpec
 
-__all__ = ["Evaluation", "default_metrics", "evaluate", "refuse_seen", "task_baseline"]
+__all__ = [
+    "Evaluation",
+    "default_metrics",
+    "evaluate",
+    "evaluation_windows",
+    "refuse_seen",
+    "task_baseline",
+]
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ def evaluate(
     """
     names = list(metrics) if metrics is not None else default_metrics(model.task)
     reference = baseline if baseline is not None else task_baseline(model.task)
-    windows = _windows((model, reference), data, horizon=horizon, stride=stride)
+    windows = evaluation_windows((model, reference), data, horizon=horizon, stride=stride)
     if windows.origins is not None and len(windows):
         refuse_seen(model, windows.origins.min(), until=model.info.fitted_until)
     if not reference.is_fitted:
@@ -89,7 +96,7 @@ def evaluate(
     )
 
 
-def _windows(
+def evaluation_windows(
     models: tuple[Predictor[Any], ...], data: Data | Windows, *, horizon: int | None, stride: int
 ) -> Windows:
     """Windows as given, or those of the data that leave every model the history it needs."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from forecast_core.errors import InvalidInputError, MissingDependencyError
 from forecast_core.evaluation.scores import Scores
 from forecast_core.metrics import metric_direction
-from forecast_core.prediction import ForecastPrediction
+from forecast_core.prediction import ClassPrediction, ForecastPrediction
 
 if TYPE_CHECKING:
     from forecast_core.evaluation.backtesting import Backtest
@@ -36,7 +36,8 @@ tr.best td { font-weight: 600 } p.note, figcaption { color: #57606a; font-size: 
 def write_report(result: Backtest, path: Path, *, title: str) -> Path:
     """Write the report to `path` (ending in .html) and `path` with .json; both atomically.
 
-    Holds the leaderboard, error by horizon, calibration of intervals, fan charts, and the hardest items.
+    Holds the leaderboard, tests of significance (of a comparison), error by horizon, calibration, fan charts,
+    and the hardest items.
     Raises MissingDependencyError without matplotlib.
     """
     if path.suffix != ".html":
@@ -60,6 +61,7 @@ def _page(result: Backtest, title: str) -> str:
         f"Skill is 1 - score / score of {escape(result.baseline)}: 0 is no better, 1 is perfect.</p>",
         "<h2>Leaderboard</h2>",
         _leaderboard(result),
+        *_tests(result),
         *_charts(result),
         *_hardest(result),
     ]
@@ -86,6 +88,34 @@ def _leaderboard(result: Backtest) -> str:
     return _table(header, rows, best=0)
 
 
+def _tests(result: Backtest) -> list[str]:
+    from forecast_core.evaluation.comparing import Comparison
+
+    if not isinstance(result, Comparison):
+        return []
+    if result.untested:
+        return ["<h2>Significance</h2>", f"<p class='note'>Not tested: {escape(result.untested)}.</p>"]
+    pairs, chosen = result.tests.pairs, result.confidence_set
+    rows = [
+        [
+            f"{p.model_a} / {p.model_b}",
+            _number(p.mean_difference),
+            _number(p.dm),
+            _number(p.p),
+            _number(p.p_holm),
+            p.better or "-",
+        ]
+        for p in pairs
+    ]
+    return [
+        "<h2>Significance</h2>",
+        _table(["pair", f"difference of {result.loss}", "DM", "p", "p (Holm)", "better at 5 %"], rows),
+        f"<p class='note'>Diebold-Mariano tests on {pairs[0].observations} origins; a negative difference "
+        f"speaks for the first. The best model is among these with 90 % confidence: "
+        f"{escape(', '.join(chosen.included))}.</p>",
+    ]
+
+
 def _charts(result: Backtest) -> list[str]:
     from forecast_core.evaluation import charts
 
@@ -107,6 +137,20 @@ def _charts(result: Backtest) -> list[str]:
             _figure(
                 charts.calibration(result, spread),
                 "Share of outcomes within central intervals; on the diagonal they hold what they promise",
+            ),
+            _figure(
+                charts.pit(result, spread),
+                "Probability integral transform: where outcomes fell within their predicted distributions; "
+                "flat is calibrated, a hump too wide, a bowl too narrow, a slope biased",
+            ),
+        ]
+    classes = {label: p for label, p in result.predictions.items() if isinstance(p, ClassPrediction)}
+    if classes:
+        parts += [
+            "<h2>Calibration</h2>",
+            _figure(
+                charts.reliability(result, classes),
+                "How often the predicted class was right, by its predicted probability",
             ),
         ]
     best = next(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from forecast_core.metrics import MetricContext, metric_direction, score_metrics
 from forecast_core.prediction import Prediction
 from forecast_core.predictor import Predictor
 
-__all__ = ["Scored", "Scores", "adapted", "predict_in_batches", "score", "skill_against"]
+__all__ = ["Scored", "Scores", "adapted", "metric_context", "predict_in_batches", "score", "skill_against"]
 
 _BATCH = 32_768  # windows predicted at once
 _COVARIATES = frozenset({"past_covariates", "future_covariates", "static_covariates"})
@@ -56,13 +56,18 @@ def score(
     *,
     metrics: Sequence[str],
     before: Any = None,
+    predict: Callable[[Predictor[Any]], Prediction] | None = None,
 ) -> Scored:
-    """Predict all windows and score them; `before`: scaled metrics scale on rows before it."""
+    """Predict all windows and score them.
+
+    before: scaled metrics scale on rows before it. predict: how the model predicts the windows; default: in
+    batches.
+    """
     began = time.perf_counter()
-    prediction = predict_in_batches(model, windows)
+    prediction = predict_in_batches(model, windows) if predict is None else predict(model)
     seconds = time.perf_counter() - began
     targets, mask = windows.targets()
-    context = _context(windows, before)
+    context = metric_context(windows, before)
     found = score_metrics(prediction, targets, mask, metrics, context=context, missing="nan")
     scores = Scores(
         label=label,
@@ -120,7 +125,8 @@ def _batches(windows: Windows) -> Iterator[np.ndarray]:
     yield from np.split(np.arange(n), cuts)
 
 
-def _context(windows: Windows, before: Any) -> MetricContext:
+def metric_context(windows: Windows, before: Any) -> MetricContext:
+    """What scaled metrics need of the windows, scaling on rows before `before`."""
     if not isinstance(windows, HasScale):
         return MetricContext()
     return MetricContext(

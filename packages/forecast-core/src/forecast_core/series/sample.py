@@ -18,18 +18,20 @@ def sample_panel(
     past_covariates: int = 0,
     future_covariates: int = 0,
     static_covariates: int = 0,
+    drift: float = 0.0,
 ) -> Panel:
     """Hourly series with a daily cycle, a level of their own and noise; [rows, items, 1].
 
     missing: share of target values left out. Covariates move the target a little, so that a model may
-    use them.
+    use them. drift: in the later half the level is 5 * drift higher and the noise 1 + drift times as wide.
     """
     rng = np.random.default_rng(seed)
     hours = np.arange(rows)
     level = rng.uniform(20.0, 60.0, items)
     phase = rng.uniform(0.0, 2.0 * np.pi, items)
     cycle = 10.0 * np.sin(2.0 * np.pi * hours[:, None] / 24.0 + phase)  # [time, item]
-    values = level + cycle + rng.normal(0.0, 2.0, (rows, items))
+    later = drift * (hours[:, None] >= rows // 2)
+    values = level + cycle + 5.0 * later + (1.0 + later) * rng.normal(0.0, 2.0, (rows, items))
     past = rng.normal(size=(rows, items, past_covariates))
     future = rng.normal(size=(rows, items, future_covariates))
     values += past.sum(-1) + future.sum(-1)

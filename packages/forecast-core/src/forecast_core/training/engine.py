@@ -68,6 +68,10 @@ class Engine:
         """Element by element, the sum over all processes."""
         return values
 
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process."""
+        return flag if self.world == 1 else bool(self.total(torch.tensor([float(flag)], device=self.device)))
+
     def state(self) -> dict[str, Any]:
         """What `restore` needs besides weights and optimizer."""
         return {} if self._scaler is None else self._scaler.state_dict()

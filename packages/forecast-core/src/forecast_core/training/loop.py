@@ -48,7 +48,8 @@ def fit_network(
     loss, or the last ones without validation. Order and dropout follow from (seed, epoch); torch's global
     generators are left as they were. A run with a folder gets a checkpoint after every epoch
     (`checkpoints/last.safetensors`, and the kept weights in `best.safetensors`), and goes on from there
-    if it resumes: on a CPU the weights are then bit for bit those of an uninterrupted run.
+    if it resumes: on a CPU the weights are then bit for bit those of an uninterrupted run. A listener that
+    calls `run.stop()` ends training after the present epoch.
 
     Raises InvalidInputError for an empty source, a negative seed or a network without weights; ShapeError
     if a loss is no scalar; DivergenceError if a loss or the weights are not finite, which leaves the last
@@ -76,7 +77,8 @@ def fit_network(
             validation_loss=loss if validation_loss is None else validation_loss,
         )
         training.open(run)
-        while not training.finished:
+        stopped = False
+        while not (training.finished or stopped):
             metrics = training.epoch()
             # Told before it is saved: after a kill in between the epoch is told twice, not never.
             if engine.rank == 0:
@@ -84,6 +86,7 @@ def fit_network(
                     "forecast_epoch_finished", epoch=training.epochs_run, metrics=MappingProxyType(metrics)
                 )
             training.save(run)
+            stopped = engine.any(run.stopped)
         training.keep_best()
     network.eval()
     return training.result()

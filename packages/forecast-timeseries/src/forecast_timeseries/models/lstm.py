@@ -55,7 +55,7 @@ class LSTM(Predictor[Panel]):
     """
 
     config_class: ClassVar[type[ModelConfig]] = LSTMConfig
-    accepts_windows: ClassVar[bool] = True
+    accepts_windows = True
 
     config: LSTMConfig
 
