@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
 PACKAGES := forecast-core forecast-timeseries
-CORE_EXTRAS       := torch,fabric,evaluate,plot,tune,track,cli,test
+CORE_EXTRAS       := torch,fabric,evaluate,plot,tune,track,serve,cli,test
 TIMESERIES_EXTRAS := pedestrians
 BUILD_TOOLS := hatchling editables setuptools
 DEV_TOOLS   := build mypy polars pyarrow pytest-xdist ruff scoringrules statsmodels types-PyYAML utilsforecast

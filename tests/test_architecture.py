@@ -23,6 +23,10 @@ PACKAGES_ROOT = {
 }
 DOMAINS = [name for name in PACKAGES if name != "forecast_core"]
 HEAVY = (
+    "fastapi",
+    "hydra",
+    "mlflow",
+    "optuna",
     "torch",
     "pandas",
     "polars",

@@ -177,3 +177,28 @@ def test_options_beside_a_configuration_are_refused_not_ignored(
     assert code == 2
     assert beside[0] in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_cross_validation_on_the_command_line_is_that_of_python(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import forecast_core as fc
+
+    assert (
+        run(["train", "--config-dir", str(folder), "--cv", "purged:3", "--json", "+metrics=[mae,crps]"]) == 0
+    )
+    told = json.loads(capsys.readouterr().out)
+    panel = sample_panel(rows=300)
+    by_hand = fc.cross_validate(
+        "series/seasonal-naive",
+        panel,
+        fc.splits.PurgedWalkForward(n_splits=3),
+        ["mae", "crps"],
+        params={"horizon": 6, "seasonality": 24},
+        stride=6,
+    )
+    assert told["mean"]["mae"] == pytest.approx(by_hand.mean["mae"])
+    assert len(told["folds"]) == 3
+    for wrong in ("1", "random:3", "group:x", ""):
+        assert run(["train", "--config-dir", str(folder), "--cv", wrong]) == 2
+    assert "--cv" in capsys.readouterr().err

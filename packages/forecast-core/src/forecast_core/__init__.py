@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from forecast_core import plugins as plugins, splits as splits
     from forecast_core.artifacts import State as State
-    from forecast_core.compose.creating import conformalize as conformalize, create_ensemble as create_ensemble
-    from forecast_core.config import ModelConfig as ModelConfig, Search as Search
+    from forecast_core.compose.creating import (
+        conformalize as conformalize,
+        create_ensemble as create_ensemble,
+    )
+    from forecast_core.config import ModelConfig as ModelConfig, RunConfig as RunConfig, Search as Search
     from forecast_core.conformance import (
         ConformanceReport as ConformanceReport,
         PredictorConformance as PredictorConformance,
@@ -66,6 +69,10 @@ if TYPE_CHECKING:
         load_model as load_model,
     )
     from forecast_core.run import Run as Run
+    from forecast_core.run_files import (
+        compose_run_configs as compose_run_configs,
+        read_run_config as read_run_config,
+    )
     from forecast_core.specs import (
         Capabilities as Capabilities,
         DatasetSpec as DatasetSpec,
@@ -73,11 +80,17 @@ if TYPE_CHECKING:
         ModelSpec as ModelSpec,
         TaskSpec as TaskSpec,
     )
+    from forecast_core.tracking import (
+        MLflowTracker as MLflowTracker,
+        ModelRegistry as ModelRegistry,
+        RegisteredModel as RegisteredModel,
+    )
+    from forecast_core.tuning import Tuning as Tuning, tune as tune
 
 _EXPORTS = {
     "artifacts": ("State",),
     "compose.creating": ("conformalize", "create_ensemble"),
-    "config": ("ModelConfig", "Search"),
+    "config": ("ModelConfig", "RunConfig", "Search"),
     "conformance": ("ConformanceReport", "PredictorConformance", "check_predictor"),
     "data": ("Data", "Freq", "Panel", "PanelWindows", "Windows"),
     "errors": ("ForecastError",),
@@ -120,7 +133,10 @@ _EXPORTS = {
         "load_model",
     ),
     "run": ("Run",),
+    "run_files": ("compose_run_configs", "read_run_config"),
     "specs": ("Capabilities", "DatasetSpec", "LossSpec", "ModelSpec", "TaskSpec"),
+    "tracking": ("MLflowTracker", "ModelRegistry", "RegisteredModel"),
+    "tuning": ("Tuning", "tune"),
 }
 _MODULES = ("plugins", "splits")
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}

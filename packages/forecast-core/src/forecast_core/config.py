@@ -100,3 +100,4 @@ class RunConfig(ModelConfig):
     seed: int = Field(default=0, ge=0, description="seed of everything random")
     metrics: tuple[str, ...] | None = Field(default=None, description="metrics on the test part")
     stride: int | None = Field(default=None, ge=1, description="rows between test origins; default: horizon")
+    tracking: str | None = Field(default=None, description="MLflow's server or database to record the run in")

@@ -23,7 +23,7 @@ from forecast_core.cli.options import (
     TZ,
     Layout,
 )
-from forecast_core.cli.output import JSON, metric_rows, print_json, print_table, split
+from forecast_core.cli.output import JSON, metric_rows, number, print_json, print_table, split
 from forecast_core.cli.sources import data_config, load_data, parse_params
 from forecast_core.config import RunConfig
 from forecast_core.errors import ConfigError
@@ -31,9 +31,11 @@ from forecast_core.run import Run
 from forecast_core.run_files import compose_run_configs, read_run_config, read_run_configs
 
 if TYPE_CHECKING:
-    from forecast_core.evaluation import Backtest
+    from collections.abc import Callable
+
+    from forecast_core.evaluation import Backtest, CrossValidation
     from forecast_core.predictor import Predictor
-    from forecast_core.splits import Split
+    from forecast_core.splits import Split, Splitter
 
 __all__ = ["add_to"]
 
@@ -72,13 +74,19 @@ def train(
     metrics: str = typer.Option(None, help="Metrics on the test part, comma-separated."),
     stride: int = typer.Option(None, min=1, help="Rows between test origins; default: the horizon."),
     runs: Path = typer.Option(Path("runs"), help="Folder under which the run's folder is made."),
+    track: str = typer.Option(
+        None, envvar="FORECAST_MLFLOW_URI", help="Record the run in MLflow: a server, or sqlite:///mlflow.db."
+    ),
+    cv: str = typer.Option(
+        None, help="Cross-validate instead: 5 (folds over time), purged:5, group:5, stratified:5."
+    ),
     resume: Path = typer.Option(None, help="Folder of an interrupted run to go on with."),
     as_json: bool = JSON,
 ) -> None:
     """Fit a model, score it on held-back rows, and save everything in a folder of its own."""
     if resume is not None:
-        run = Run(resume, resume=True, listeners=_listeners(resume, as_json))
-        _tell([(_Prepared.of(read_run_config(resume / "run.json")).fit_and_score(run), run)], as_json)
+        prepared = _Prepared.of(read_run_config(resume / "run.json"))
+        _tell([prepared.fit_and_score(resume, resume=True, quiet=as_json)], as_json)
         return
     if config is not None or config_dir is not None:
         _refuse_options(context)
@@ -112,16 +120,20 @@ def train(
                 seed=seed,
                 metrics=split(metrics) or None,
                 stride=stride,
+                tracking=track,
             )
         ]
-    prepared = [_Prepared.of(each) for each in configs]  # what is wrong is found before a folder is made
+    each_prepared = [_Prepared.of(each) for each in configs]  # what is wrong is found before a folder is made
+    if cv is not None:
+        splitter = folds(cv)
+        _tell_folds([each.cross_validate(splitter) for each in each_prepared], as_json)
+        return
     done = []
-    for each in prepared:
-        run = Run.create(runs, name=each.config.model)
-        assert run.directory is not None
-        (run.directory / "run.json").write_text(each.config.model_dump_json(indent=2))
-        run = Run(run.directory, listeners=_listeners(run.directory, as_json))
-        done.append((each.fit_and_score(run), run))
+    for each in each_prepared:
+        directory = Run.create(runs, name=each.config.model).directory
+        assert directory is not None
+        (directory / "run.json").write_text(each.config.model_dump_json(indent=2))
+        done.append(each.fit_and_score(directory, quiet=as_json))
     _tell(done, as_json)
 
 
@@ -131,24 +143,54 @@ def _one_run_config(path: Path, overrides: list[str]) -> list[RunConfig]:
 
 def _refuse_options(context: typer.Context) -> None:
     """A configuration says everything: an option beside it would be ignored, so it is refused."""
-    beside = {"config", "config_dir", "config_name", "multirun", "runs", "as_json", "model", "resume"}
+    beside = {"cv", "config", "config_dir", "config_name", "multirun", "runs", "as_json", "model", "resume"}
     for name in context.params.keys() - beside:
         given = context.get_parameter_source(name)
-        if given is not None and given.name != "DEFAULT":
+        if given is not None and given.name not in ("DEFAULT", "ENVIRONMENT"):
             flag = "data" if name == "source" else name.replace("_", "-")
             raise ConfigError(f"--{flag}", "is not given beside a configuration", hint="add field=value")
 
 
-def _tell(done: list[tuple[Backtest, Run]], as_json: bool) -> None:
+def _tell(done: list[tuple[Backtest, Path]], as_json: bool) -> None:
     if as_json:
-        told = [_summary(result, run) for result, run in done]
+        told = [_summary(result, directory) for result, directory in done]
         print_json(told[0] if len(told) == 1 else told)
         return
-    for result, run in done:
+    for result, directory in done:
         columns = list(result.scores[0].metrics)
         title = f"Test part, from {result.start}"
         print_table(title, ["model", *columns, "skill"], metric_rows(result.scores, columns))
-        typer.echo(f"saved in {run.directory}")
+        typer.echo(f"saved in {directory}")
+
+
+def _tell_folds(found: list[CrossValidation], as_json: bool) -> None:
+    if as_json:
+        told = [json.loads(each.to_json()) for each in found]
+        print_json(told[0] if len(told) == 1 else told)
+        return
+    for each in found:
+        rows = [
+            [key, number(mean), number(each.std[key]), number(each.baseline[key])]
+            for key, mean in each.mean.items()
+        ]
+        title = f"{each.model} in {len(each.folds)} folds"
+        print_table(title, ["metric", "mean", "spread", "naive baseline"], rows)
+
+
+def folds(text: str) -> Splitter:
+    """The splitter of --cv: "5", or a kind of folds and their number, "purged:5"."""
+    kinds: dict[str, Callable[[int], Splitter]] = {
+        "time": lambda n: fc.splits.TimeSeriesSplit(n_splits=n),
+        "purged": lambda n: fc.splits.PurgedWalkForward(n_splits=n),
+        "group": lambda n: fc.splits.GroupSplit(n_splits=n),
+        "stratified": lambda n: fc.splits.StratifiedSplit(n_splits=n),
+    }
+    kind, _, count = text.rpartition(":")
+    if not count.isdigit() or int(count) < 2 or (kind or "time") not in kinds:
+        raise ConfigError(
+            "--cv", f"is a number of at least 2, after {', '.join(kinds)} and :", got=repr(text)
+        )
+    return kinds[kind or "time"](int(count))
 
 
 @dataclass(frozen=True)
@@ -175,14 +217,36 @@ class _Prepared:
         data = load_data(config.data)
         return cls(config, model, data, fc.splits.time_split(data, config.ratios), horizon)
 
-    def fit_and_score(self, run: Run) -> Backtest:
-        """Fit, save and score the model in the folder of `run`."""
+    def cross_validate(self, splitter: Splitter) -> CrossValidation:
+        """Fresh models on folds of all the data; nothing is saved."""
         from forecast_core.evaluation.scores import adapted
 
-        assert run.directory is not None
+        config = self.config
+        return fc.cross_validate(
+            config.model,
+            adapted(self.model, self.data),
+            splitter,
+            config.metrics,
+            params=self.model.config,
+            horizon=self.horizon,
+            stride=config.stride or self.horizon or 1,
+            seed=config.seed,
+        )
+
+    def fit_and_score(
+        self, directory: Path, *, resume: bool = False, quiet: bool = False
+    ) -> tuple[Backtest, Path]:
+        """Fit, save and score the model in a run's folder."""
+        from forecast_core.evaluation.scores import adapted
+        from forecast_core.training.history import HistoryWriter
+        from forecast_core.training.progress import ProgressBar
+
+        tracker = None if self.config.tracking is None else fc.MLflowTracker(self.config.tracking)
+        wanted = (HistoryWriter(), None if quiet else ProgressBar(), tracker)
+        run = Run(directory, resume=resume, listeners=[each for each in wanted if each is not None])
         train, valid, test = (adapted(self.model, part) for part in self.parts)
         self.model.fit(train, validation=valid, seed=self.config.seed, run=run)
-        self.model.save(run.directory / "model")
+        self.model.save(directory / "model")
         result = fc.backtest(
             [self.model],
             self.data,
@@ -191,14 +255,15 @@ class _Prepared:
             stride=self.config.stride or self.horizon or 1,
             metrics=self.config.metrics,
         )
-        (run.directory / "metrics.json").write_text(json.dumps(_summary(result, run), indent=2))
-        return result
+        (directory / "metrics.json").write_text(json.dumps(_summary(result, directory), indent=2))
+        if tracker is not None:
+            own = result[self.model.spec.id].metrics
+            tracker.log_results(run, metrics={f"test_{k}": v for k, v in own.items() if v is not None})
+        return result, directory
 
 
-def _summary(result: Backtest, run: Run) -> dict[str, Any]:
-    assert run.directory is not None
-    folder = run.directory
-    return {"run": str(folder), "model": str(folder / "model"), **json.loads(result.to_json())}
+def _summary(result: Backtest, directory: Path) -> dict[str, Any]:
+    return {"run": str(directory), "model": str(directory / "model"), **json.loads(result.to_json())}
 
 
 def shares(text: str) -> tuple[float, float, float]:
@@ -208,11 +273,3 @@ def shares(text: str) -> tuple[float, float, float]:
     except ValueError:
         raise ConfigError("--ratios", "are three numbers such as 0.8,0.1,0.1", got=repr(text)) from None
     return train, valid, test
-
-
-def _listeners(directory: Path, quiet: bool) -> tuple[object, ...]:
-    from forecast_core.training.history import HistoryWriter
-    from forecast_core.training.progress import ProgressBar
-
-    writer = HistoryWriter()
-    return (writer,) if quiet else (writer, ProgressBar())

@@ -18,6 +18,7 @@ def forecast_tasks() -> list[TaskSpec]:
             baseline="series/seasonal-naive",
             objective="crps",
             sample_data="forecast_core.series.sample:sample_panel",
+            request="forecast_core.series.serving:SeriesRequest",
         )
     ]
 
