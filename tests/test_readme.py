@@ -23,6 +23,18 @@ def test_the_python_of_the_readme_runs_as_written(tmp_path: Path, monkeypatch: p
     assert {s.label for s in result.scores} == {"timeseries/lstm", "series/seasonal-naive"}  # type: ignore[attr-defined]
 
 
+def test_the_python_of_the_evaluation_guide_runs_as_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    guide = (ROOT / "docs" / "evaluation.md").read_text()
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL):
+        exec(compile(block, "evaluation.md", "exec"), names)
+    assert len(names["result"].significance) == 1  # type: ignore[attr-defined]
+    assert (tmp_path / "comparison.html").stat().st_size > 10_000
+
+
 def test_links_of_the_documents_exist() -> None:
     for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
 import forecast_core as fc
+from forecast_core import plugins
 from forecast_core.compose.offsets import group_offsets, track
 from forecast_core.errors import CapabilityError, ConfigError, DataError, InvalidInputError, LeakError
 from forecast_core.series.sample import sample_panel
@@ -94,6 +98,49 @@ def test_intervals_of_a_split_are_moved_by_the_errors_of_their_step() -> None:
     np.testing.assert_allclose(made.values[:, 2, 0, -1], wanted)
 
 
+class LastConfig(fc.ModelConfig):
+    """Options of the point model."""
+
+    horizon: int = 2
+
+
+class Last(fc.Predictor[fc.Panel]):
+    """Repeats the last value and knows nothing of its error."""
+
+    config_class: ClassVar[type[fc.ModelConfig]] = LastConfig
+
+    def _context_rows(self, data: fc.Panel) -> int:
+        return 1
+
+    def _predict(self, data: fc.Panel, *, horizon: int | None) -> fc.Prediction:
+        steps = horizon or self.config.horizon
+        return fc.PointPrediction(
+            values=np.repeat(data.values[data.known_rows - 1][:, None], steps, axis=1),
+            item_ids=data.item_ids,
+            timestamps=data.future_timestamps(steps),
+        )
+
+
+@pytest.fixture
+def last(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Registers the point model as `toys/last`."""
+    home = ModuleType("toys")
+    vars(home).update(Last=Last, LastConfig=LastConfig)
+    spec = fc.ModelSpec(
+        id="toys/last",
+        task="series",
+        entry_point="toys:Last",
+        config_entry_point="toys:LastConfig",
+        summary="the last value",
+        capabilities=fc.Capabilities(prediction="point", needs_fit=False),
+    )
+    home.forecast_models = fc.hookimpl(lambda: [spec])  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "toys", home)
+    plugins.register_plugin(home, name="toys")
+    yield
+    plugins.unregister_plugin("toys")
+
+
 def simulate(kind: str, seed: int) -> float:
     """Coverage of nominal 90 % intervals on later data, of a model that is wrong by itself."""
     rng = np.random.default_rng(seed)
@@ -105,7 +152,9 @@ def simulate(kind: str, seed: int) -> float:
         item_ids=("calm", "wild"),
         freq=fc.Freq.parse("h"),
     )
-    model: fc.Predictor[Any] = naive(seasonality=1, horizon=2)
+    model: fc.Predictor[Any] = (
+        fc.create_model("toys/last") if kind == "point" else naive(seasonality=1, horizon=2)
+    )
     if kind == "quantile":
         model = fc.conformalize(model, panel.rows(0, 200), coverage=0.5)
     calibrated = fc.conformalize(model, panel.rows(200, 450), coverage=0.9, groups="item")
@@ -115,10 +164,18 @@ def simulate(kind: str, seed: int) -> float:
     )
 
 
-@pytest.mark.parametrize("kind", ["mixture", "quantile"])
-def test_coverage_is_as_promised(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["point", "mixture", "quantile"])
+def test_coverage_is_as_promised(kind: str, last: None) -> None:
     found = [simulate(kind, seed) for seed in range(12)]
     assert 0.87 <= float(np.mean(found)) <= 0.93
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["point", "mixture", "quantile"])
+def test_coverage_is_as_promised_over_200_simulations(kind: str, last: None) -> None:
+    found = [simulate(kind, seed) for seed in range(1000, 1200)]
+    print(f"{kind}: coverage {np.mean(found):.4f}, standard deviation {np.std(found):.4f}")
+    assert 0.88 <= float(np.mean(found)) <= 0.92
 
 
 def test_groups_are_calibrated_apart() -> None:

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -295,3 +296,22 @@ def test_without_rich_the_bar_says_what_to_install(monkeypatch):
     )
     with pytest.raises(MissingDependencyError, match=r"pip install 'forecast-core\[cli\]'"):
         ProgressBar()
+
+
+def test_parts_of_a_run_have_folders_of_their_own_and_stop_together(tmp_path: Path) -> None:
+    heard = []
+
+    class Listener:
+        def forecast_run_started(self, run: Run) -> None:
+            heard.append(run.id)
+
+    whole = Run(tmp_path / "run", listeners=[Listener()])
+    one, two = whole.child("member-0"), whole.child("member-1")
+    one.emit("forecast_run_started")
+    assert heard == ["member-0"]
+    assert one.directory == tmp_path / "run" / "member-0"
+    assert not one.resume
+    assert Run().child("part").directory is None
+    one.stop()
+    assert whole.stopped
+    assert two.stopped

@@ -58,6 +58,7 @@ class Run:
             )
         self._resume = resume
         self._stopped = False
+        self._parent: Run | None = None
         self._listeners = tuple(listeners)
         for position, listener in enumerate(self._listeners):
             _check_listener(listener, position)
@@ -98,12 +99,18 @@ class Run:
 
     def child(self, name: str) -> Run:
         """The run of a part of this one, such as a member of an ensemble, in a folder of its own within this
-        run's; it tells the same listeners, and resumes where this one does and the part had begun.
+        run's; it tells the same listeners, resumes where this one does and the part had begun, and stopping
+        either stops both.
         """
         if self._directory is None:
-            return type(self)(listeners=self._listeners)
-        directory = self._directory / name
-        return type(self)(directory, resume=self._resume and directory.is_dir(), listeners=self._listeners)
+            part = type(self)(listeners=self._listeners)
+        else:
+            directory = self._directory / name
+            part = type(self)(
+                directory, resume=self._resume and directory.is_dir(), listeners=self._listeners
+            )
+        part._parent = self
+        return part
 
     @property
     def id(self) -> str:
@@ -128,7 +135,7 @@ class Run:
     @property
     def stopped(self) -> bool:
         """Whether somebody asked the fit to end; models that train by epochs look after each."""
-        return self._stopped
+        return self._stopped or (self._parent is not None and self._parent.stopped)
 
     def stop(self) -> None:
         """Ask the fit to end after the present epoch, as early stopping would; a new fit starts afresh.
@@ -136,6 +143,8 @@ class Run:
         For listeners: what they raise cannot end a fit.
         """
         self._stopped = True
+        if self._parent is not None:
+            self._parent.stop()
 
     def emit(self, hook: str, **arguments: Any) -> None:
         """Tell all plugins, then this run's listeners; `run` is added to the arguments.

@@ -144,8 +144,10 @@ class ConformalPredictor(Predictor[Any]):
 
     def _quantiles(self, prediction: ForecastPrediction) -> tuple[np.ndarray, np.ndarray]:
         """The model's own quantiles [n, horizon, target, level] and scale [n, horizon, target]."""
+        if isinstance(prediction, PointPrediction):
+            return np.repeat(prediction.mean()[..., None], len(self.levels), -1), np.ones(prediction.shape)
         quantiles = prediction.quantile(self.levels)
-        if isinstance(prediction, PointPrediction) or not self.config.scaled:
+        if not self.config.scaled:
             return quantiles, np.ones(prediction.shape)
         scale = np.sqrt(prediction.variance())
         return quantiles, np.where(scale > 0, scale, 1.0)
