@@ -76,8 +76,9 @@ def test_the_plugin_is_found_and_a_broken_one_beside_it_hurts_nobody(python: Pyt
         "                  fc.available_datasets(), 'surprise' in fc.available_metrics()]))"
     )
     models, found, warned, tasks, datasets, has_metric = json.loads(python("-c", code))
-    assert models == [*MODELS, "series/naive", "series/seasonal-naive"]
-    assert found == {"hello": "forecast-hello", "series": "forecast-core"}
+    own = ["compose/conformal", "compose/ensemble", "series/naive", "series/seasonal-naive"]
+    assert models == sorted([*MODELS, *own])
+    assert found == {"hello": "forecast-hello", "compose": "forecast-core", "series": "forecast-core"}
     assert len(warned) == 1
     assert "plugin 'broken' (forecast-broken) failed at import: RuntimeError" in warned[0]
     assert tasks == ["series", "sky"]
