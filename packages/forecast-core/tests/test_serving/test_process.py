@@ -96,6 +96,11 @@ def test_the_command_serves_says_where_and_stops_cleanly(
     assert (code, errors) == (0, "")
 
 
+def test_where_it_listens_is_told_to_programs_too(start: Callable[..., Served], seasonal: Path) -> None:
+    served = start(str(seasonal), "--json")
+    assert json.loads(served.line) == {"address": f"http://127.0.0.1:{served.port}", "models": ["daily"]}
+
+
 def test_what_the_command_refuses(seasonal: Path) -> None:
     def refusal(*arguments: str) -> str:
         done = subprocess.run(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
 import typer
 
+from forecast_core.cli.output import JSON
 from forecast_core.errors import ConfigError
 
 __all__ = ["add_to"]
@@ -36,8 +38,9 @@ def serve(
     ),
     max_body: int = typer.Option(8 * 2**20, min=1, help="Bytes a request's body may have."),
     max_streams: int = typer.Option(10_000, min=0, help="Streams that are kept at a time."),
+    as_json: bool = JSON,
 ) -> None:
-    """Serve saved models over REST until interrupted."""
+    """Serve saved models over REST until interrupted; what is served where is said once it listens."""
     import forecast_core.serving as serving
     from forecast_core.serving.sources import Registry, source_of
 
@@ -53,6 +56,13 @@ def serve(
         if name in sources:
             raise ConfigError("ARTIFACT", "have distinct names", got=repr(name), hint="give NAME=FOLDER")
         sources[name] = source
+
+    def announce(address: str) -> None:
+        if as_json:
+            typer.echo(json.dumps({"address": address, "models": list(sources)}))
+        else:
+            typer.echo(f"serving {', '.join(sources)} on {address}")
+
     run(
         sources,
         host=host,
@@ -61,5 +71,5 @@ def serve(
         insecure=insecure,
         limits=serving.Limits(max_body=max_body, max_streams=max_streams),
         reload_seconds=reload_seconds,
-        announce=lambda address: typer.echo(f"serving {', '.join(sources)} on {address}"),
+        announce=announce,
     )
