@@ -35,6 +35,25 @@ def test_refitting_equals_fitting_afresh_on_what_is_known(rows: int | None, ever
         np.testing.assert_allclose(made.values[2 * k : 2 * k + 2], now.values, rtol=1e-9)
 
 
+def test_a_refit_may_hold_back_validation_rows() -> None:
+    naive = fc.create_model("series/naive", horizon=4)
+    members = [naive, fc.create_model("series/seasonal-naive", horizon=4, seasonality=12)]
+    ensemble = fc.create_ensemble(members, weights="fit")
+    ensemble.fit(PANEL.rows(0, 90), validation=PANEL.between(PANEL.timestamps[90], START))
+    policy = fc.RefitPolicy(refit=4, validation=0.2)
+    result = fc.backtest([ensemble], PANEL, start=START, horizon=4, stride=4, metrics=["crps"], refit=policy)
+    made = result.predictions["compose/ensemble"]
+    assert isinstance(made, fc.MixturePrediction)
+    row = 109 + 4 * 4  # the first origin after the second fit
+    cut = int((row + 1) * 0.8)
+    again = fc.create_ensemble(members, weights="fit").fit(
+        PANEL.rows(0, cut), validation=PANEL.rows(cut, row + 1)
+    )
+    now = again.predict(PANEL.rows(0, row + 1), horizon=4)
+    assert isinstance(now, fc.MixturePrediction)
+    np.testing.assert_allclose(made.mean()[8:10], now.mean(), rtol=1e-9)
+
+
 def test_updating_equals_updating_by_hand_and_leaves_the_model_as_it_was() -> None:
     model = adaptive().fit(PANEL.between(None, START))
     before = model.predict(PANEL)
@@ -52,7 +71,14 @@ def test_updating_equals_updating_by_hand_and_leaves_the_model_as_it_was() -> No
 
 
 def test_policies_that_cannot_be_followed_are_refused() -> None:
-    for wrong in ({"refit": 0}, {"update": -1}, {"refit": 2, "update": 2}, {"rows": 5}):
+    for wrong in (
+        {"refit": 0},
+        {"update": -1},
+        {"refit": 2, "update": 2},
+        {"rows": 5},
+        {"validation": 0.1},
+        {"refit": 2, "validation": 1.0},
+    ):
         with pytest.raises(InvalidInputError):
             fc.RefitPolicy(**wrong)
     split = fc.create_model("compose/conformal", model=SEASONAL)

@@ -102,6 +102,9 @@ def compare(
     stride: int = _STRIDE,
     metrics: str = _METRICS,
     refit: int = typer.Option(None, min=1, help="Refit on all known rows every that many origins."),
+    refit_validation: float = typer.Option(
+        0.0, min=0.0, max=0.9, help="Share of the rows of a refit that serves as validation data."
+    ),
     report: Path = _REPORT,
     as_json: bool = JSON,
 ) -> None:
@@ -120,7 +123,8 @@ def compare(
             tz=tz,
         )
     )
-    found = _score([named_model(text) for text in models], data, start, horizon, stride, metrics, refit)
+    policy = fc.RefitPolicy(refit=refit, validation=refit_validation)
+    found = _score([named_model(text) for text in models], data, start, horizon, stride, metrics, policy)
     _show(found, report, as_json)
 
 
@@ -131,7 +135,7 @@ def _score(
     horizon: int | None,
     stride: int | None,
     metrics: str | None,
-    refit: int | None = None,
+    refit: fc.RefitPolicy | None = None,
 ) -> Comparison:
     steps = horizon or next((h for m in models if (h := getattr(m.config, "horizon", None))), None)
     return fc.compare(

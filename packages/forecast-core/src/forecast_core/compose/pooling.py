@@ -54,8 +54,6 @@ def pool(parts: Sequence[Prediction], weights: np.ndarray) -> Prediction:
     if not all(isinstance(part, ForecastPrediction) for part in parts):
         raise CapabilityError(f"predictions of kinds {sorted({p.kind for p in parts})} cannot be pooled")
     forecasts = cast(Sequence[ForecastPrediction], parts)
-    used = [(part, w) for part, w in zip(forecasts, weights.tolist(), strict=True) if w > 0]
-    forecasts, weights = [part for part, _ in used], np.array([w for _, w in used])
     if all(isinstance(part, PointPrediction) for part in forecasts):
         values = sum(w * part.mean() for part, w in zip(forecasts, weights.tolist(), strict=True))
         return PointPrediction(**_identity(forecasts[0]), values=values)

@@ -24,13 +24,16 @@ class RefitPolicy:
     """When a model learns again during a backtest; by default never.
 
     refit: a fresh model of the same configuration is fitted every that many origins, on all rows known at
-    the first of them, or on the latest `rows` of these. update: a copy of the model learns the new rows
-    every that many origins by `Predictor.update`; only for models that declare `online`. Raises
-    InvalidInputError for both at once, counts below 1, or rows without refit.
+    the first of them, or on the latest `rows` of these; validation: the share of these rows, the latest,
+    that serves as validation data instead. update: a copy of the model learns
+    the new rows every that many origins by `Predictor.update`; only for models that declare `online`. Raises
+    InvalidInputError for both at once, counts below 1, a share outside [0, 1), or rows or validation without
+    refit.
     """
 
     refit: int | None = None
     rows: int | None = None
+    validation: float = 0.0
     update: int | None = None
 
     def __post_init__(self) -> None:
@@ -41,6 +44,10 @@ class RefitPolicy:
             raise InvalidInputError("update", "is not given together with refit", got=self.update)
         if self.rows is not None and self.refit is None:
             raise InvalidInputError("rows", "limits what a refit sees, so refit is given too", got=self.rows)
+        if not 0 <= self.validation < 1 or (self.validation and self.refit is None):
+            raise InvalidInputError(
+                "validation", "is a share in [0, 1) of the rows of a refit", got=self.validation
+            )
 
     @property
     def every(self) -> int | None:
@@ -76,7 +83,7 @@ def predict_rolling(
     order: list[np.ndarray] = []
     for at, known in _chunks(windows, data, policy):
         if parts and policy.refit is not None:
-            model = fresh(model).fit(adapted(model, known), seed=seed)
+            model = _refitted(model, known, policy, seed)
         elif parts:
             model = copy.deepcopy(model) if len(parts) == 1 else model
             model.update(adapted(model, known))
@@ -86,6 +93,15 @@ def predict_rolling(
         )
         order.append(at)
     return type(parts[0]).concat(parts).take(np.argsort(np.concatenate(order), kind="stable"))
+
+
+def _refitted(model: Predictor[Any], known: Data, policy: RefitPolicy, seed: int) -> Predictor[Any]:
+    train, validation = adapted(model, known), None
+    if policy.validation:
+        timeline = train.timeline[: getattr(train, "known_rows", len(train.timeline))]
+        cut = timeline[int(len(timeline) * (1 - policy.validation))]
+        train, validation = train.between(None, cut), train.between(cut, None)
+    return fresh(model).fit(train, validation=validation, seed=seed)
 
 
 def _chunks(windows: Windows, data: Data, policy: RefitPolicy) -> Iterator[tuple[np.ndarray, Any]]:
