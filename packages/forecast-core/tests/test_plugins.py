@@ -167,6 +167,15 @@ def test_a_subset_can_be_loaded_and_core_is_always_there(
     ]
 
 
+def test_a_subset_that_names_nobody_is_said(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("two")
+    monkeypatch.setenv("FORECAST_PLUGINS", "tow")
+    with pytest.warns(
+        plugins.PluginWarning, match=r"FORECAST_PLUGINS names no installed plugin; did you mean 'two'"
+    ):
+        assert "two/model" not in fc.available_models()
+
+
 def test_two_distributions_of_one_name_are_both_named_and_left_out(install: Install) -> None:
     install("toys", distribution="forecast-toys")
     install("toys", distribution="better-toys")

@@ -4,8 +4,8 @@ Nothing is loaded at import; the first look-up loads every entry point of the gr
 The entry point's name is the namespace of its ids. A plugin that fails becomes a `PluginFailure` and a
 warning, and everybody else goes on.
 
-FORECAST_PLUGINS=a,b loads a subset (core's own is always there); FORECAST_STRICT_PLUGINS=1 raises the
-first failure instead of warning.
+FORECAST_PLUGINS=a,b loads a subset (core's own are always there; a name that nobody has is a failure);
+FORECAST_STRICT_PLUGINS=1 raises the first failure instead of warning.
 """
 
 from __future__ import annotations
@@ -96,7 +96,13 @@ class _Host:
         self.generation = 0
 
     def load(self) -> None:
-        for name, entries in _discover().items():
+        found, missing = _discover()
+        for name in missing:
+            hint = near_misses(name, (entry.name for entry in entry_points(group=GROUP)))
+            self.fail(
+                name, "", "discovery", PluginError(f"FORECAST_PLUGINS names no installed plugin; {hint}")
+            )
+        for name, entries in found.items():
             mine = [e for e in entries if _distribution(e)[0] == CORE]
             chosen = mine[0] if mine else entries[0]
             if len(entries) > 1:
@@ -281,8 +287,10 @@ def collect(hook: str) -> Iterator[tuple[Plugin, Any]]:
             yield plugin, item
 
 
-def _discover() -> dict[str, list[EntryPoint]]:
-    """Entry points by name, core's first; a distribution seen twice on the path counts once."""
+def _discover() -> tuple[dict[str, list[EntryPoint]], list[str]]:
+    """Entry points by name, core's first; a distribution seen twice on the path counts once. And the names
+    that FORECAST_PLUGINS asks for in vain.
+    """
     wanted = os.environ.get("FORECAST_PLUGINS")
     chosen = None if wanted is None else {name.strip() for name in wanted.split(",") if name.strip()}
     found: dict[str, dict[tuple[str, str], EntryPoint]] = defaultdict(dict)
@@ -290,7 +298,8 @@ def _discover() -> dict[str, list[EntryPoint]]:
         distribution, _ = _distribution(entry)
         if chosen is None or entry.name in chosen or distribution == CORE:
             found[entry.name].setdefault((distribution, entry.value), entry)
-    return {name: list(entries.values()) for name, entries in found.items()}
+    missing = sorted((chosen or set()) - set(found))
+    return {name: list(entries.values()) for name, entries in found.items()}, missing
 
 
 def _distribution(entry: EntryPoint) -> tuple[str, str]:

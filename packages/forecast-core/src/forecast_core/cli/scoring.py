@@ -179,7 +179,7 @@ def _show(result: Comparison, report: Path | None, as_json: bool) -> None:
             ]
             for p in result.tests.pairs
         ]
-        header = ["pair", f"difference of {result.loss}", "DM", "p", "p (Holm)", "better at 5 %"]
-        print_table("Diebold-Mariano tests", header, rows)
+        header = ["pair", "difference", "DM", "p", "p (Holm)", "better"]
+        print_table(f"Diebold-Mariano tests of {result.loss}, at 5 %", header, rows)
     if written is not None:
         typer.echo(f"report: {written}")
