@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
 
 from forecast_core.prediction import ClassPrediction, ForecastPrediction
+from forecast_core.reporting.drawing import canvas, svg
 
 if TYPE_CHECKING:
     from forecast_core.evaluation.backtesting import Backtest
@@ -29,18 +27,18 @@ _BLUE = "#0969da"
 
 def by_horizon(result: Backtest, metric: str) -> str:
     """One line a model: the metric at each step."""
-    figure, axes = _canvas(9.0, 3.2)
+    figure, axes = canvas(9.0, 3.2)
     for scores in result.scores:
         values = [np.nan if v is None else v for v in scores.by_horizon.get(metric, ())]
         axes.plot(range(1, len(values) + 1), values, label=scores.label, marker=".", linewidth=1.2)
     axes.set(xlabel="steps ahead", ylabel=metric)
     axes.legend(frameon=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def calibration(result: Backtest, predictions: Mapping[str, ForecastPrediction]) -> str:
     """Nominal against actual coverage of central intervals, a line a model."""
-    figure, axes = _canvas(4.6, 4.2)
+    figure, axes = canvas(4.6, 4.2)
     axes.plot([0, 1], [0, 1], color="#8c959f", linewidth=0.8)
     rows, truth, seen = _some_rows(result)
     for label, prediction in predictions.items():
@@ -52,12 +50,12 @@ def calibration(result: Backtest, predictions: Mapping[str, ForecastPrediction])
         axes.plot(_COVERAGES, actual, marker=".", label=label, linewidth=1.2)
     axes.set(xlabel="nominal coverage", ylabel="actual coverage", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(frameon=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def pit(result: Backtest, predictions: Mapping[str, ForecastPrediction]) -> str:
     """Histogram of the predicted probability of being at or below what happened, a line a model."""
-    figure, axes = _canvas(4.6, 3.2)
+    figure, axes = canvas(4.6, 3.2)
     axes.axhline(1.0, color="#8c959f", linewidth=0.8)
     rows, truth, seen = _some_rows(result)
     edges = np.linspace(0.0, 1.0, _BINS + 1)
@@ -68,12 +66,12 @@ def pit(result: Backtest, predictions: Mapping[str, ForecastPrediction]) -> str:
     axes.set(xlabel="probability integral transform", ylabel="density", xlim=(0, 1))
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def reliability(result: Backtest, predictions: Mapping[str, ClassPrediction]) -> str:
     """Predicted probability of the likeliest class against how often it was right, a line a model."""
-    figure, axes = _canvas(4.6, 4.2)
+    figure, axes = canvas(4.6, 4.2)
     axes.plot([0, 1], [0, 1], color="#8c959f", linewidth=0.8)
     labels, seen = result.windows.targets()
     edges = np.linspace(0.0, 1.0, _BINS + 1)
@@ -88,7 +86,7 @@ def reliability(result: Backtest, predictions: Mapping[str, ClassPrediction]) ->
         axes.plot(predicted, actual, marker=".", label=label, linewidth=1.2)
     axes.set(xlabel="predicted probability", ylabel="share right", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(frameon=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def _some_rows(result: Backtest) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -121,7 +119,7 @@ def fans(result: Backtest, label: str) -> list[tuple[str, str]]:
 
 
 def _fan(prediction: ForecastPrediction, targets: np.ndarray, rows: np.ndarray) -> str:
-    figure, axes = _canvas(9.0, 2.8)
+    figure, axes = canvas(9.0, 2.8)
     some = prediction.take(rows)
     assert some.timestamps is not None
     for k in range(len(rows)):  # a polygon each, so that gaps between windows stay gaps
@@ -139,7 +137,7 @@ def _fan(prediction: ForecastPrediction, targets: np.ndarray, rows: np.ndarray) 
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.set(ylabel=prediction.target_names[0])
-    return _svg(figure)
+    return svg(figure)
 
 
 def _spread_items(prediction: ForecastPrediction, targets: np.ndarray) -> list[Any]:
@@ -163,19 +161,3 @@ def _last_apart(stamps: np.ndarray) -> np.ndarray:
         if not chosen or stamps[k, -1] < stamps[chosen[-1], 0]:
             chosen.append(k)
     return np.array(chosen[::-1], dtype=np.intp)
-
-
-def _canvas(width: float, height: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    return figure, axes
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "forecast"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import colormaps, rc_context
+from matplotlib import colormaps
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from forecast_core.reporting.drawing import canvas, svg
 from forecast_core.tuning.space import Dimension
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _LEFT_OUT = 0.1  # share of the worst values that no axis is stretched for
 
 def history(tuning: Tuning) -> str:
     """Value of each trial in order, the best so far, and the default's."""
-    figure, axes = _canvas(9.0, 3.2)
+    figure, axes = canvas(9.0, 3.2)
     complete = _complete(tuning)
     numbers, values = np.array([t.number for t in complete]), _values(complete)
     best = np.maximum if tuning.higher_is_better else np.minimum
@@ -40,16 +40,16 @@ def history(tuning: Tuning) -> str:
                   label="pruned or not usable")  # fmt: skip
     axes.set(xlabel="trial", ylabel=tuning.objective, ylim=_limits(values, tuning))
     axes.legend(frameon=False)
-    return _svg(figure)
+    return svg(figure)
 
 
 def importance(shares: Mapping[str, float]) -> str:
     """A bar a field, the most important one on top."""
-    figure, axes = _canvas(7.0, 0.6 + 0.32 * len(shares))
+    figure, axes = canvas(7.0, 0.6 + 0.32 * len(shares))
     names = list(shares)[::-1]
     axes.barh(names, [shares[n] for n in names], color=_BLUE, height=0.6)
     axes.set(xlabel="share")
-    return _svg(figure)
+    return svg(figure)
 
 
 def slices(tuning: Tuning) -> str:
@@ -69,12 +69,12 @@ def slices(tuning: Tuning) -> str:
         axes.grid(alpha=0.25, linewidth=0.6)
     for axes in grid[len(tuning.dimensions) :]:
         axes.set_axis_off()
-    return _svg(figure)
+    return svg(figure)
 
 
 def parallel(tuning: Tuning) -> str:
     """A line a trial through the values of its fields; the best tenth in colour, the best one thick."""
-    figure, axes = _canvas(9.0, 3.4)
+    figure, axes = canvas(9.0, 3.4)
     names = [d.name for d in tuning.dimensions]
     shown = [t for t in _complete(tuning) if all(name in t.params for name in names)]
     heights = np.stack([_heights(d, shown) for d in tuning.dimensions], axis=1)  # [trial, field]
@@ -93,7 +93,7 @@ def parallel(tuning: Tuning) -> str:
     )
     axes.set(xlim=(-0.1, len(names) - 0.9 if len(names) > 1 else 0.1), ylim=(-0.05, 1.05), yticks=[])
     axes.set_xticks(range(len(names)), [_ends(d) for d in tuning.dimensions])
-    return _svg(figure)
+    return svg(figure)
 
 
 def _complete(tuning: Tuning) -> list[TrialRecord]:
@@ -148,19 +148,3 @@ def _limits(values: np.ndarray, tuning: Tuning) -> tuple[float, float]:
         ends.append(tuning.default_value)
     room = 0.08 * (max(ends) - min(ends)) or 0.05 * abs(ends[0]) or 1.0
     return min(ends) - room, max(ends) + room
-
-
-def _canvas(width: float, height: float) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, linewidth=0.6)
-    return figure, axes
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "forecast"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

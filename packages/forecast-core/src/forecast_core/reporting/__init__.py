@@ -1,0 +1,1 @@
+"""What all reports share: one self-contained HTML page, and charts as SVG text."""
