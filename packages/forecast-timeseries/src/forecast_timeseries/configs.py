@@ -11,7 +11,7 @@ from forecast_core.config import ModelConfig, Search
 from forecast_core.data.calendar import CALENDAR_FEATURES
 from forecast_core.errors import ConfigError, near_misses
 
-__all__ = ["LSTMConfig"]
+__all__ = ["DriftConfig", "LSTMConfig", "LinearConfig"]
 
 
 class LSTMConfig(ModelConfig):
@@ -113,3 +113,46 @@ class LSTMConfig(ModelConfig):
         if len(set(self.lags)) != len(self.lags):
             raise ConfigError("LSTMConfig.lags", "are distinct", got=self.lags)
         return self
+
+
+class LinearConfig(ModelConfig):
+    """Options of `timeseries/linear`."""
+
+    horizon: int = Field(default=24, ge=1, description="steps ahead it is fitted for")
+    context_length: Annotated[int | None, Search(24, 336, step=24)] = Field(
+        default=None, ge=1, description="rows of history it reads; none: chosen from season, horizon and data"
+    )
+    normalisation: Annotated[
+        Literal["last", "none", "decompose"], Search(choices=("last", "none", "decompose"))
+    ] = Field(
+        default="last",
+        description="take off the last value (NLinear), nothing, or weigh trend and rest apart (DLinear)",
+    )
+    trend_length: int = Field(
+        default=25, ge=1, description="rows of the moving average that is the trend of decompose"
+    )
+    ridge: Annotated[float | None, Search(1e-5, 1e2, log=True)] = Field(
+        default=None,
+        gt=0,
+        description="penalty in mean variances of an input; none: chosen on validation or held-out rows",
+    )
+    calendar: tuple[str, ...] = Field(default=(), description="calendar features of the last row known")
+
+    @field_validator("calendar")
+    @classmethod
+    def _features(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in CALENDAR_FEATURES:
+                raise ConfigError(
+                    "LinearConfig.calendar",
+                    "holds calendar features",
+                    got=repr(name),
+                    hint=near_misses(name, CALENDAR_FEATURES),
+                )
+        return names
+
+
+class DriftConfig(ModelConfig):
+    """Options of `timeseries/drift`."""
+
+    horizon: int | None = Field(default=None, ge=1, description="steps ahead where predict is not told")

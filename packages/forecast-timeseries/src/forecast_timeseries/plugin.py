@@ -30,7 +30,29 @@ def forecast_models() -> list[ModelSpec]:
                 {**_SMALL, "head": "gaussian", "normalisation": "item", "item_embedding": 0, "lags": (24,)},
                 {**_SMALL, "head": "point", "calendar": (), "lags": ()},
             ),
-        )
+        ),
+        ModelSpec(
+            id="timeseries/linear",
+            task="series",
+            entry_point="forecast_timeseries.models.linear:Linear",
+            config_entry_point="forecast_timeseries.configs:LinearConfig",
+            summary="Ridge regression of every step on the last rows (NLinear, DLinear), with intervals",
+            capabilities=Capabilities(prediction="mixture", missing_values=True),
+            test_configs=(
+                {"horizon": 6},
+                {"context_length": 24, "horizon": 6, "normalisation": "none", "calendar": ("hour_sin",)},
+                {"context_length": 24, "horizon": 6, "normalisation": "decompose", "ridge": 0.1},
+            ),
+        ),
+        ModelSpec(
+            id="timeseries/drift",
+            task="series",
+            entry_point="forecast_timeseries.models.drift:Drift",
+            config_entry_point="forecast_timeseries.configs:DriftConfig",
+            summary="Random walk with drift: the last value and its average change, with intervals",
+            capabilities=Capabilities(prediction="mixture", missing_values=True, needs_fit=False),
+            test_configs=({"horizon": 6},),
+        ),
     ]
 
 

@@ -1,0 +1,377 @@
+"""`timeseries/linear`: one linear map from the last rows to all steps ahead, in closed form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+
+from forecast_core.artifacts import State
+from forecast_core.config import ModelConfig
+from forecast_core.data import Panel, PanelWindows
+from forecast_core.errors import DataError, FrequencyError, InvalidInputError, ShapeError
+from forecast_core.prediction import MixturePrediction, Prediction
+from forecast_core.predictor import Predictor
+from forecast_core.run import Run
+from forecast_timeseries.channels import Channels, ChannelScaling
+from forecast_timeseries.configs import LinearConfig
+from forecast_timeseries.ridge import RidgePath, apply_ridge, moving_average, ridge_error, second_moments
+
+__all__ = ["Linear", "default_context"]
+
+_CHUNK = 4096  # windows held in memory at once
+_HELD_OUT = 0.2  # share of the last origins that choose the penalty and tell the spread
+_STRENGTHS = np.logspace(-5.0, 2.0, 29)
+_SEASONS = 14  # of context, where data allow
+_LONGEST = 512  # rows of context that are chosen unasked
+_LEAST_SPREAD = 1e-6  # of a prediction, in units of the series' own
+_RESOLUTION = 1e-12  # and as a share of its mean
+
+
+class Linear(Predictor[Panel]):
+    """DLinear and NLinear as ridge regression: each step ahead is linear in the last `context_length` rows.
+
+    One map serves every item and target, each scaled by its own mean and spread in training. Gaussian
+    answers: the spread of each series and step is that of errors out of sample, on `validation` where it
+    is given, else on the last fifth of origins, before the map is fitted again on all. Errors of
+    overlapping windows are worth about one a horizon, so a series with few of them leans on the others.
+
+    Missing values in a context are filled with the last value before them, in fitting and in predicting.
+    Fitting leaves out windows that miss any target or more than a quarter of their context.
+
+    Source: Zeng et al. 2023, Are Transformers Effective for Time Series Forecasting?; Toner & Darlow 2024,
+    An Analysis of Linear Time Series Forecasting Models (closed form).
+    """
+
+    config_class: ClassVar[type[ModelConfig]] = LinearConfig
+    accepts_windows = True
+
+    config: LinearConfig
+
+    _items: tuple[int | str, ...] = ()
+    _targets: tuple[str, ...] = ()
+    _freq: str
+    _context: int
+    _strength: float
+    _scaling: ChannelScaling
+    _weights: np.ndarray  # [1 + inputs, horizon]
+    _spread: np.ndarray  # [channel, horizon], in units of the channel's scale
+
+    # fitting
+
+    def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
+        panel = data.panel if isinstance(data, PanelWindows) else data
+        self._items, self._targets, self._freq = panel.item_ids, panel.target_names, str(panel.freq)
+        self._context = self.config.context_length or default_context(panel, horizon=self.config.horizon)
+        rows, items = self._origins("data", data)
+        self._scaling = ChannelScaling.fit(panel.values[: int(rows.max()) + self.config.horizon + 1])
+        series = self._channels(panel)
+        windows = self._usable("data", series, rows, items)
+        if validation is None:
+            early, late = self._held_out(windows[0], panel)
+            held, of_held = tuple(each[late] for each in windows), series
+            known = self._known_channels(panel)
+            moments = self._moments(series, tuple(each[early] for each in windows))
+        else:
+            moments = self._moments(series, windows)
+            of_held, held, known = self._validation_windows(panel, validation)
+        held_moments = self._moments(of_held, held)
+        path = self._path(moments)
+        self._strength = self._chosen(path, held_moments)
+        self._weights = path.weights(self._strength)
+        self._spread = self._errors(of_held, held, known)
+        if validation is None:
+            between = ~early & ~late
+            moments += held_moments + self._moments(series, tuple(each[between] for each in windows))
+            self._weights = self._path(moments).weights(self._strength)
+
+    def _held_out(self, rows: np.ndarray, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
+        """Which windows end before the first origin held out, and which are held out, [n] each."""
+        first, last = int(rows.min()), int(rows.max())
+        begin = last + 1 - max(round((last + 1 - first) * _HELD_OUT), 1)
+        early = rows + self.config.horizon <= begin
+        if not early.any():
+            raise ShapeError(
+                "data",
+                f"leaves windows before those held out (context_length = {self._context}, "
+                f"horizon = {self.config.horizon})",
+                got=f"{panel.known_rows} rows",
+                hint="give more rows, a shorter context_length or horizon, or validation=",
+            )
+        return early, rows >= begin
+
+    def _chosen(self, path: RidgePath, held: np.ndarray) -> float:
+        if self.config.ridge is not None:
+            return self.config.ridge
+        errors = [ridge_error(held, path.weights(strength)) for strength in _STRENGTHS]
+        return float(_STRENGTHS[int(np.argmin(errors))])
+
+    def _path(self, moments: np.ndarray) -> RidgePath:
+        inputs = self._context + len(self.config.calendar)
+        if self.config.normalisation != "decompose":
+            return RidgePath(moments, inputs=inputs)
+        trend = moving_average(self._context, width=min(self.config.trend_length, self._context))
+        basis = np.zeros((inputs, inputs + self._context))
+        basis[: self._context, : self._context] = trend.T
+        basis[: self._context, self._context : 2 * self._context] = (np.eye(self._context) - trend).T
+        np.fill_diagonal(basis[self._context :, 2 * self._context :], 1.0)
+        return RidgePath(moments, inputs=inputs, basis=basis)
+
+    def _origins(self, argument: str, data: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and items of the windows of some data."""
+        if not isinstance(data, PanelWindows):
+            data = data.windows(context_length=self._context, horizon=self.config.horizon)
+        elif data.horizon != self.config.horizon:
+            raise InvalidInputError(
+                argument, f"has windows of the horizon {self.config.horizon}", got=data.horizon
+            )
+        self._check_context(argument, data.rows)
+        return data.rows, data.items
+
+    def _usable(
+        self, argument: str, series: Channels, rows: np.ndarray, items: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and channels of the windows that can be learnt from."""
+        targets = len(self._targets)
+        rows = np.repeat(rows, targets)
+        channels = (items[:, None] * targets + np.arange(targets)).reshape(-1)  # [n*target]
+        good = series.complete(rows, channels, context=self._context, horizon=self.config.horizon)
+        if not good.any():
+            raise DataError(
+                argument,
+                "holds a window with every target and three quarters of its context observed",
+                hint="choose a shorter horizon or context_length, or fill gaps first",
+            )
+        return rows[good], channels[good]
+
+    def _validation_windows(
+        self, train: Panel, validation: Any
+    ) -> tuple[Channels, tuple[np.ndarray, np.ndarray], np.ndarray]:
+        """Channels and windows of validation data, which reach back into the training rows before it, and
+        the position of each channel in training.
+        """
+        if isinstance(validation, PanelWindows):
+            panel = validation.panel
+            self._check_columns(panel)
+            rows, items = self._origins("validation", validation)
+        else:
+            self._check_columns(validation)
+            known = train.known_rows
+            follows = train.freq.shift(train.timestamps[known - 1], 1) == validation.timestamps[0]
+            panel = train.extended(validation) if follows else validation
+            rows, items = self._origins("validation", panel)
+            if follows:
+                rows, items = rows[rows >= known - 1], items[rows >= known - 1]
+        if not len(rows):
+            raise ShapeError(
+                "validation", f"has at least horizon = {self.config.horizon} rows", got=len(validation)
+            )
+        series = self._channels(panel)
+        return series, self._usable("validation", series, rows, items), self._known_channels(panel)
+
+    def _chunks(
+        self, series: Channels, windows: tuple[np.ndarray, ...]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+        """Of some windows at a time: channels [n], inputs [n, input], level [n, 1], targets [n, horizon]."""
+        rows, channels = windows
+        ahead = np.arange(1, self.config.horizon + 1)
+        for at in range(0, len(rows), _CHUNK):
+            row, channel = rows[at : at + _CHUNK], channels[at : at + _CHUNK]
+            inputs, level = self._inputs(series, row, channel)
+            yield channel, inputs, level, series.values[row[:, None] + ahead, channel[:, None]]
+
+    def _moments(self, series: Channels, windows: tuple[np.ndarray, ...]) -> np.ndarray:
+        return second_moments(
+            (np.hstack([x, y - level]) for _, x, level, y in self._chunks(series, windows)),
+            columns=self._context + len(self.config.calendar) + self.config.horizon,
+        )
+
+    def _inputs(
+        self, series: Channels, rows: np.ndarray, channels: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs [n, context + calendar] and the level [n, 1] that was taken off the context."""
+        context = series.contexts(rows, channels, length=self._context)
+        level = context[:, -1:] if self.config.normalisation == "last" else np.zeros((len(rows), 1))
+        return np.hstack([context - level, series.calendar[rows]]), level
+
+    def _errors(self, series: Channels, windows: tuple[np.ndarray, ...], known: np.ndarray) -> np.ndarray:
+        """Root mean squared errors [channel, horizon] of the channels of training, which are at `known`;
+        each counts as if a horizon of windows more had the errors of all channels.
+        """
+        steps = self.config.horizon
+        count = np.zeros((len(self._scaling.mean), 1))
+        total = np.zeros((len(self._scaling.mean), steps))
+        for channel, x, level, y in self._chunks(series, windows):
+            np.add.at(count, known[channel], 1.0)
+            np.add.at(total, known[channel], (apply_ridge(self._weights, x) + level - y) ** 2)
+        shared = total.sum(axis=0) / count.sum()
+        spread: np.ndarray = np.sqrt((total + steps * shared) / (count + steps))
+        return spread
+
+    # predicting
+
+    def _context_rows(self, data: Panel) -> int:
+        if self.is_fitted:
+            return self._context
+        return self.config.context_length or default_context(data, horizon=self.config.horizon)
+
+    def _predict(self, data: Panel, *, horizon: int | None) -> Prediction:
+        steps = self._supported(horizon)
+        rows = np.full(len(data.item_ids), data.known_rows - 1)
+        self._check_context("data", rows)
+        recent = data.rows(data.known_rows - self._context, data.known_rows)
+        if not np.isnan(recent.values).any():  # else what fills a gap may lie before it
+            data, rows = recent, np.full(len(rows), self._context - 1)
+        return self._answer(
+            data,
+            rows,
+            np.arange(len(rows)),
+            item_ids=data.item_ids,
+            steps=tuple(range(1, steps + 1)),
+            timestamps=data.future_timestamps(steps),
+        )
+
+    def _predict_windows(self, windows: Any) -> Prediction:
+        assert isinstance(windows, PanelWindows)
+        steps = self._supported(windows.horizon)
+        self._check_context("windows", windows.rows)
+        return self._answer(
+            windows.panel,
+            windows.rows,
+            windows.items,
+            item_ids=windows.item_ids,
+            steps=tuple(range(1, steps + 1)),
+            timestamps=windows.timestamps(),
+        )
+
+    def _answer(
+        self, panel: Panel, rows: np.ndarray, items: np.ndarray, *, steps: tuple[int, ...], **identity: Any
+    ) -> MixturePrediction:
+        """Predictions after each (row, item)."""
+        self._check_columns(panel)
+        series, targets = self._channels(panel), len(self._targets)
+        rows = np.repeat(rows, targets)
+        position = (items[:, None] * targets + np.arange(targets)).reshape(-1)  # [n*target], in the panel
+        known = self._known_channels(panel)[position]
+        means = np.empty((len(rows), len(steps)))
+        for at in range(0, len(rows), _CHUNK):
+            chunk = slice(at, at + _CHUNK)
+            inputs, level = self._inputs(series, rows[chunk], position[chunk])
+            means[chunk] = (apply_ridge(self._weights, inputs) + level)[:, : len(steps)]
+        scale = self._scaling.scale[known][:, None]
+        means = means * scale + self._scaling.mean[known][:, None]
+        sigmas = np.maximum(self._spread[known, : len(steps)], _LEAST_SPREAD) * scale
+        sigmas = np.maximum(sigmas, _RESOLUTION * np.abs(means))
+        # [n*target, horizon] -> [n, horizon, target, 1]
+        shape = (len(items), targets, len(steps))
+        return MixturePrediction(
+            weights=np.ones((len(items), 1, 1, 1)),
+            means=means.reshape(shape).transpose(0, 2, 1)[..., None],
+            sigmas=sigmas.reshape(shape).transpose(0, 2, 1)[..., None],
+            steps=steps,
+            target_names=self._targets,
+            **identity,
+        )
+
+    # checks
+
+    def _channels(self, panel: Panel) -> Channels:
+        scaling = self._scaling.take(self._known_channels(panel))
+        return Channels.of(panel, scaling=scaling, calendar=self.config.calendar)
+
+    def _supported(self, horizon: int | None) -> int:
+        steps = self.config.horizon if horizon is None else horizon
+        if steps > self.config.horizon:
+            raise InvalidInputError(
+                "horizon",
+                f"is at most {self.config.horizon}, what the model was fitted for",
+                got=steps,
+                hint="set horizon= when creating the model",
+            )
+        return steps
+
+    def _check_context(self, argument: str, rows: np.ndarray) -> None:
+        short = np.flatnonzero(rows + 1 < self._context)
+        if len(short):
+            raise ShapeError(
+                argument,
+                f"has at least context_length = {self._context} rows up to each origin",
+                place=f"window {short[0]}",
+                got=f"{rows[short[0]] + 1} rows",
+            )
+
+    def _check_columns(self, panel: Panel) -> None:
+        if str(panel.freq) != self._freq:
+            raise FrequencyError("data.freq", f"is {self._freq}, as in training", got=str(panel.freq))
+        if panel.target_names != self._targets:
+            raise DataError(
+                "data.target_names",
+                f"is {list(self._targets)}, as in training",
+                got=list(panel.target_names),
+            )
+
+    def _known_channels(self, panel: Panel) -> np.ndarray:
+        """Position in training of each channel of a panel, [item*target]."""
+        where = {item: k for k, item in enumerate(self._items)}
+        unknown = next((item for item in panel.item_ids if item not in where), None)
+        if unknown is not None:
+            raise DataError(
+                "data.item_ids",
+                "were all seen in training",
+                got=repr(unknown),
+                hint="fit on a panel that holds it",
+            )
+        index = np.array([where[item] for item in panel.item_ids])
+        targets = len(self._targets)
+        channels: np.ndarray = (index[:, None] * targets + np.arange(targets)).reshape(-1)
+        return channels
+
+    # storage
+
+    def _state(self) -> State:
+        known = {
+            "items": list(self._items),
+            "targets": list(self._targets),
+            "freq": self._freq,
+            "context_length": self._context,
+            "ridge": self._strength,
+        }
+        arrays = {
+            "weights": self._weights,
+            "spread": self._spread,
+            "mean": self._scaling.mean,
+            "scale": self._scaling.scale,
+        }
+        return State(arrays=arrays, texts={"fitted.json": json.dumps(known)})
+
+    def _load_state(self, state: State) -> None:
+        known = json.loads(state.texts["fitted.json"])
+        self._items, self._targets = tuple(known["items"]), tuple(known["targets"])
+        self._freq, self._context = known["freq"], int(known["context_length"])
+        self._strength = float(known["ridge"])
+        channels = len(self._items) * len(self._targets)
+        expected = {
+            "weights": (1 + self._context + len(self.config.calendar), self.config.horizon),
+            "spread": (channels, self.config.horizon),
+            "mean": (channels,),
+            "scale": (channels,),
+        }
+        for name, shape in expected.items():
+            if state.arrays[name].shape != shape:
+                raise ValueError(f"{name} has the shape {state.arrays[name].shape}, not {shape}")
+        self._weights, self._spread = state.arrays["weights"], state.arrays["spread"]
+        self._scaling = ChannelScaling(mean=state.arrays["mean"], scale=state.arrays["scale"])
+
+
+def default_context(panel: Panel, *, horizon: int) -> int:
+    """Rows of context for a panel: fourteen seasons or two horizons, whichever is longer.
+
+    At most 512 and a quarter of the rows before the last horizon, so that there is enough to learn from;
+    whole seasons where one fits.
+    """
+    season = panel.freq.seasonality
+    most = min(_LONGEST, (panel.known_rows - horizon) // 4)
+    length = min(max(_SEASONS * season, 2 * horizon), most)
+    return max(length - length % season if length >= season else length, 1)
