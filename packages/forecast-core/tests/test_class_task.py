@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 import forecast_core as fc
-from forecast_core import plugins
 from forecast_core.artifacts import State
 from forecast_core.errors import CapabilityError, LeakError
 from forecast_core.metrics.scoring import evaluate_metrics
@@ -138,11 +135,7 @@ def specs() -> list[fc.ModelSpec]:
 
 
 @pytest.fixture(autouse=True)
-def _photos(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    home = ModuleType("photos")
-    vars(home).update(
-        Photos=Photos, Even=Even, Centroids=Centroids, NoOptions=NoOptions, sample_photos=sample_photos
-    )
+def _photos(plug_in: Callable[..., None]) -> None:
     task = fc.TaskSpec(
         id="photos",
         data="photos:Photos",
@@ -151,12 +144,16 @@ def _photos(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         sample_data="photos:sample_photos",
         kind="classification",
     )
-    home.forecast_models = fc.hookimpl(specs)  # type: ignore[attr-defined]
-    home.forecast_tasks = fc.hookimpl(lambda: [task])  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "photos", home)
-    plugins.register_plugin(home, name="photos")
-    yield
-    plugins.unregister_plugin("photos")
+    plug_in(
+        "photos",
+        specs(),
+        tasks=[task],
+        Photos=Photos,
+        Even=Even,
+        Centroids=Centroids,
+        NoOptions=NoOptions,
+        sample_photos=sample_photos,
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +12,6 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import forecast_core as fc
-from forecast_core import plugins
 from forecast_core.compose.offsets import group_offsets, track
 from forecast_core.errors import CapabilityError, ConfigError, DataError, InvalidInputError, LeakError
 from forecast_core.series.sample import sample_panel
@@ -122,10 +119,8 @@ class Last(fc.Predictor[fc.Panel]):
 
 
 @pytest.fixture
-def last(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def last(plug_in: Callable[..., None]) -> None:
     """Registers the point model as `toys/last`."""
-    home = ModuleType("toys")
-    vars(home).update(Last=Last, LastConfig=LastConfig)
     spec = fc.ModelSpec(
         id="toys/last",
         task="series",
@@ -134,11 +129,7 @@ def last(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         summary="the last value",
         capabilities=fc.Capabilities(prediction="point", needs_fit=False),
     )
-    home.forecast_models = fc.hookimpl(lambda: [spec])  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "toys", home)
-    plugins.register_plugin(home, name="toys")
-    yield
-    plugins.unregister_plugin("toys")
+    plug_in("toys", [spec], Last=Last, LastConfig=LastConfig)
 
 
 def simulate(kind: str, seed: int) -> float:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from types import ModuleType
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 import forecast_core as fc
-from forecast_core import plugins
 from forecast_core.artifacts import State
 from forecast_core.errors import CapabilityError, ConfigError, InvalidInputError, LeakError
 from forecast_core.series.sample import sample_panel
@@ -87,15 +84,9 @@ def _specs() -> list[fc.ModelSpec]:
 
 
 @pytest.fixture(autouse=True)
-def _toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    home = ModuleType("toys")
-    vars(home).update(Level=Level, OfWindows=OfWindows, LevelConfig=LevelConfig)
-    home.forecast_models = fc.hookimpl(_specs)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "toys", home)
-    plugins.register_plugin(home, name="toys")
+def _toys(plug_in: Callable[..., None]) -> None:
+    plug_in("toys", _specs(), Level=Level, OfWindows=OfWindows, LevelConfig=LevelConfig)
     Level.fits.clear()
-    yield
-    plugins.unregister_plugin("toys")
 
 
 OVER_TIME = [

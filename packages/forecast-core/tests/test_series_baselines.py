@@ -181,3 +181,15 @@ def test_an_item_never_observed_is_expected_where_the_others_are() -> None:
     assert (np.sqrt(p.variance()[2]) > 9.0).all()
     known = fc.create_model("series/naive", horizon=4).predict(panel(values[:, :2]))
     np.testing.assert_array_equal(p.take([0, 1]).mean(), known.mean())
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(-1e9, 1e9), st.integers(0, 99))
+def test_the_spread_of_a_series_does_not_depend_on_its_level(level: float, seed: int) -> None:
+    panel = sample_panel(seed, rows=100, items=2)
+    moved = replace(panel, values=panel.values + level)
+    for model in (fc.create_model("series/naive"), fc.create_model("series/seasonal-naive")):
+        here, there = (model.predict(p, horizon=3) for p in (panel, moved))
+        assert isinstance(here, fc.MixturePrediction)
+        assert isinstance(there, fc.MixturePrediction)
+        np.testing.assert_allclose(there.sigmas, here.sigmas, rtol=1e-5)

@@ -210,3 +210,11 @@ def test_windows_that_lack_what_a_split_needs_are_refused() -> None:
         list(TimeSeriesSplit().split(bare))
     with pytest.raises(InvalidInputError, match="at least 5"):
         list(StratifiedSplit().split(bare))
+
+
+def test_walk_forward_trains_its_first_fold_on_as_many_origins_as_it_tests() -> None:
+    times = np.datetime64("2024-01-01", "us") + np.arange(600) * np.timedelta64(1, "h")
+    windows = Samples(times, times + np.timedelta64(24, "h"), None, None, np.arange(600))
+    folds = list(PurgedWalkForward(n_splits=3).split(windows))
+    assert [len(test) for _, test in folds] == [150, 150, 150]
+    assert [len(train) for train, _ in folds] == [127, 277, 427]  # those whose targets are known by then

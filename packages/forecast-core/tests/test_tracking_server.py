@@ -12,16 +12,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 import forecast_core as fc
-from forecast_core import plugins
 from forecast_core.artifacts import State
 from forecast_core.errors import ArtifactIntegrityError, UnknownIdError
 from forecast_core.run import Run
@@ -123,9 +121,7 @@ class Climb(fc.Predictor[fc.Panel]):
 
 
 @pytest.fixture(autouse=True)
-def _slopes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    home = ModuleType("slopes")
-    vars(home).update(Climb=Climb, ClimbConfig=ClimbConfig)
+def _slopes(plug_in: Callable[..., None]) -> None:
     spec = fc.ModelSpec(
         id="slopes/climb",
         task="series",
@@ -134,11 +130,7 @@ def _slopes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         summary="Climbs",
         capabilities=fc.Capabilities(prediction="point"),
     )
-    home.forecast_models = fc.hookimpl(lambda: [spec])  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "slopes", home)
-    plugins.register_plugin(home, name="slopes")
-    yield
-    plugins.unregister_plugin("slopes")
+    plug_in("slopes", [spec], Climb=Climb, ClimbConfig=ClimbConfig)
 
 
 def climb_while_the_server_dies(

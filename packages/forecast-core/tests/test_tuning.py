@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +16,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import forecast_core as fc
-from forecast_core import plugins, splits
+from forecast_core import splits
 from forecast_core.errors import (
     CapabilityError,
     ConfigError,
@@ -38,16 +36,8 @@ SEASONS = {"seasonality": {"low": 1, "high": 48}}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def toys() -> Iterator[ModuleType]:
-    sys.path.insert(0, str(HERE / "tuned"))
-    module = importlib.import_module("tuned_toys")
-    plugins.register_plugin(module, name="tuned")
-    try:
-        yield module
-    finally:
-        plugins.unregister_plugin("tuned")
-        sys.path.remove(str(HERE / "tuned"))
-        sys.modules.pop("tuned_toys", None)
+def toys(tuned_toys: ModuleType) -> ModuleType:
+    return tuned_toys
 
 
 def toy(toys: ModuleType, **options: Any) -> Tuning:

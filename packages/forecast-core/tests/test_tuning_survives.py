@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import os
 import random
@@ -12,7 +11,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +19,6 @@ import optuna
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from forecast_core import plugins
 from forecast_core.errors import CapabilityError, ConfigError, InvalidInputError
 from forecast_core.tuning import Tuning, tune
 
@@ -33,16 +30,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def toys() -> Iterator[ModuleType]:
-    sys.path.insert(0, str(HERE / "tuned"))
-    module = importlib.import_module("tuned_toys")
-    plugins.register_plugin(module, name="tuned")
-    try:
-        yield module
-    finally:
-        plugins.unregister_plugin("tuned")
-        sys.path.remove(str(HERE / "tuned"))
-        sys.modules.pop("tuned_toys", None)
+def toys(tuned_toys: ModuleType) -> ModuleType:
+    return tuned_toys
 
 
 def toy(toys: ModuleType, **options: Any) -> Tuning:

@@ -6,8 +6,9 @@ hard dependencies.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from forecast_core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from forecast_core import plugins as plugins, splits as splits
@@ -138,22 +139,6 @@ _EXPORTS = {
     "tracking": ("MLflowTracker", "ModelRegistry", "RegisteredModel"),
     "tuning": ("Tuning", "tune"),
 }
-_MODULES = ("plugins", "splits")
-_HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 
-__all__ = sorted([*_HOME, *_MODULES])
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS, modules=("plugins", "splits"))
 __version__ = "0.1.0"
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return [*__all__, "__version__"]

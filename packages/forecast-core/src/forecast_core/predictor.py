@@ -19,7 +19,15 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from forecast_core import registry
 from forecast_core.artifacts import Manifest, State, read_artifact, write_artifact
 from forecast_core.config import ModelConfig
-from forecast_core.data.protocols import Data, Described, Extendable, HasHistory, Windows
+from forecast_core.data.protocols import Described, Extendable, HasHistory, Windows
+from forecast_core.data.reading import (
+    fingerprint_of,
+    known_timeline,
+    last_time,
+    later,
+    signature_of,
+    source_of,
+)
 from forecast_core.errors import (
     ArtifactError,
     ArtifactVersionError,
@@ -139,11 +147,11 @@ class Predictor(ABC, Generic[D]):
         if validation is not None:
             self._check_data("validation", validation, fitting=True)
         lineage: dict[str, Any] = {  # of the data as it was given, whatever `_fit` does with it
-            "data": _signature(data),
-            "trained_on": _fingerprint(data),
-            "validated_on": None if validation is None else _fingerprint(validation),
-            "fitted_until": _last_time(data, validation if self.fits_validation else None),
-            "seen_until": _last_time(data, validation),
+            "data": signature_of(data),
+            "trained_on": fingerprint_of(data),
+            "validated_on": None if validation is None else fingerprint_of(validation),
+            "fitted_until": last_time(data, validation if self.fits_validation else None),
+            "seen_until": last_time(data, validation),
         }
         self._info = None
         run.info = self.info.model_copy(update={"seed": int(seed), **lineage})
@@ -180,13 +188,13 @@ class Predictor(ABC, Generic[D]):
         self._check_data("data", data, fitting=True)
         self._update(data, since=self._first_new(data))
         if self._info is not None:
-            fitted = _later(self._info.fitted_until, _last_time(data))
-            learned = f"{self._info.trained_on}{_fingerprint(data)}".encode()
+            fitted = later(self._info.fitted_until, last_time(data))
+            learned = f"{self._info.trained_on}{fingerprint_of(data)}".encode()
             self._info = self._info.model_copy(
                 update={
                     "trained_on": hashlib.sha256(learned).hexdigest(),
                     "fitted_until": fitted,
-                    "seen_until": _later(self._info.seen_until, fitted),
+                    "seen_until": later(self._info.seen_until, fitted),
                 }
             )
         return self
@@ -196,7 +204,7 @@ class Predictor(ABC, Generic[D]):
         until = self.info.fitted_until
         if until is None:
             return None
-        times = data.timeline[: getattr(data, "known_rows", len(data.timeline))]
+        times = known_timeline(data)
         new = times[times > np.datetime64(until)]
         if not len(new):
             raise InvalidInputError("data", f"holds rows after {until}, the last one learned")
@@ -227,7 +235,7 @@ class Predictor(ABC, Generic[D]):
         self._need_fitted("predict_windows")
         if not isinstance(windows, Windows):
             raise InvalidInputError("windows", "follow the Windows protocol", got=type(windows).__name__)
-        if (source := _source(windows)) is not windows:
+        if (source := source_of(windows)) is not windows:
             self._check_data("windows", source, traits=False)
         self._check_traits("windows", windows)
         if not len(windows):
@@ -434,45 +442,6 @@ def _stamped(part: Prediction) -> Prediction:
     if isinstance(part, ForecastPrediction) and part.timestamps is not None and part.timestamps.ndim == 1:
         return part.replace(timestamps=np.tile(part.timestamps, (len(part), 1)))
     return part
-
-
-def _source(data: Any) -> Any:
-    """The data behind windows, where they tell; else what was given."""
-    return getattr(data, "panel", getattr(data, "data", data)) if not isinstance(data, Data) else data
-
-
-def _signature(data: Any) -> dict[str, JsonValue]:
-    source = _source(data)
-    describe = getattr(source, "signature", None)
-    return dict(describe()) if describe is not None else {"type": type(source).__name__.lower()}
-
-
-def _fingerprint(data: Any) -> str:
-    fingerprint = getattr(_source(data), "fingerprint", None)
-    if fingerprint is None:
-        raise PluginError(f"{type(data).__name__} has no fingerprint for lineage")
-    return str(fingerprint())
-
-
-def _last_time(*parts: Any) -> str | None:
-    """Time of the last row of some data or windows, None skipped; None for data without time."""
-    last: list[np.datetime64] = []
-    for part in parts:
-        if part is None:
-            continue
-        if isinstance(part, Data):
-            times = part.timeline[: getattr(part, "known_rows", len(part.timeline))]
-        else:
-            times = part.label_ends if part.label_ends is not None else np.array([])
-        if len(times) and times.dtype.kind == "M":
-            last.append(times.max())
-    return str(max(last)) if last else None
-
-
-def _later(first: str | None, second: str | None) -> str | None:
-    if first is None or second is None:
-        return first or second
-    return str(max(np.datetime64(first), np.datetime64(second)))
 
 
 def _versions(*packages: str) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 import numpy as np
 
 from forecast_core.data.protocols import Data, Windows
+from forecast_core.data.reading import known_timeline
 from forecast_core.errors import InvalidInputError, LeakError, MissingDependencyError, ShapeError
 
 __all__ = [
@@ -90,7 +91,7 @@ def time_split(data: D, ratios: Sequence[float] = (0.8, 0.1, 0.1), *, gap: int =
     shares = _shares(ratios)
     if isinstance(gap, bool) or not isinstance(gap, int | np.integer) or gap < 0:
         raise InvalidInputError("gap", "is a whole number of at least 0", got=repr(gap))
-    timeline = data.timeline[: getattr(data, "known_rows", len(data.timeline))]
+    timeline = known_timeline(data)
     n = len(timeline)
     first, second = _cuts(n, shares)
     bounds = ((0, first - gap), (first, second - gap), (second, n))
@@ -218,28 +219,30 @@ class PurgedWalkForward:
     """Walk-forward folds of one length: train on all before, purged, with an embargo of origins between.
 
     Training windows whose horizon ends after the first test origin are purged, and `embargo` further
-    origins before it dropped. Source: Lopez de Prado, Advances in Financial Machine Learning (2018), ch. 7.
+    origins before it dropped. min_train: origins before the first test part; default: as many as a test
+    part has. Source: Lopez de Prado, Advances in Financial Machine Learning (2018), ch. 7.
     """
 
     over: ClassVar[Over] = "time"
 
     n_splits: int = 5
     embargo: int = 0
-    min_train: int = 1
+    min_train: int | None = None
 
     def split(self, windows: Windows) -> Iterator[Fold]:
         """(train, test) index arrays, a pair a fold, test parts in order of time."""
-        if self.n_splits < 1 or self.embargo < 0 or self.min_train < 1:
+        if self.n_splits < 1 or self.embargo < 0 or (self.min_train is not None and self.min_train < 1):
             raise InvalidInputError(
                 "PurgedWalkForward", "has n_splits, min_train >= 1 and embargo >= 0", got=self
             )
         origins = _need(windows.origins, "origins")
         ends = _need(windows.label_ends, "label_ends")
         times, of = np.unique(origins, return_inverse=True)
-        blocks = np.array_split(np.arange(self.min_train, len(times)), self.n_splits)
+        before = self.min_train if self.min_train is not None else max(len(times) // (self.n_splits + 1), 1)
+        blocks = np.array_split(np.arange(before, len(times)), self.n_splits)
         if any(not len(block) for block in blocks):
             raise InvalidInputError(
-                "windows", f"have more than {self.n_splits + self.min_train} origins", got=len(times)
+                "windows", f"have at least {self.n_splits + before} origins", got=len(times)
             )
         for block in blocks:
             first = block[0]

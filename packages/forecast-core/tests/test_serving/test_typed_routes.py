@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
 import forecast_core as fc
 from forecast_core.errors import MissingFutureError
@@ -31,6 +31,7 @@ def info(panel: fc.Panel | None = None) -> fc.ModelInfo:
 @settings(max_examples=60, deadline=None)
 @given(panel=panels(rows=(2, 12)), seed=st.integers(0, 99))
 def test_a_request_becomes_the_panel_it_spells_out(panel: fc.Panel, seed: int) -> None:
+    assume(panel.freq.shift(panel.timestamps[-1], len(panel)) < np.datetime64("2261-01-01"))  # its last year
     panel = replace(
         panel,
         item_ids=tuple(f"item {k}" for k in range(len(panel.item_ids))),

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from forecast_core.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from forecast_timeseries.configs import LSTMConfig as LSTMConfig
+    from forecast_timeseries.configs import (
+        DriftConfig as DriftConfig,
+        LinearConfig as LinearConfig,
+        LSTMConfig as LSTMConfig,
+    )
     from forecast_timeseries.readers import (
         read_long as read_long,
         read_wide as read_wide,
         resample as resample,
     )
 
-_EXPORTS = {"configs": ("LSTMConfig",), "readers": ("read_long", "read_wide", "resample")}
-_HOME = {name: module for module, names in _EXPORTS.items() for name in names}
+_EXPORTS = {
+    "configs": ("DriftConfig", "LSTMConfig", "LinearConfig"),
+    "readers": ("read_long", "read_wide", "resample"),
+}
 
-__all__ = sorted(_HOME)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)
 __version__ = "0.1.0"
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return [*__all__, "__version__"]

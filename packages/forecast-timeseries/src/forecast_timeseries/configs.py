@@ -5,13 +5,24 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from forecast_core.config import ModelConfig, Search
 from forecast_core.data.calendar import CALENDAR_FEATURES
 from forecast_core.errors import ConfigError, near_misses
 
 __all__ = ["DriftConfig", "LSTMConfig", "LinearConfig"]
+
+
+def _known_features(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in CALENDAR_FEATURES:
+            hint = near_misses(name, CALENDAR_FEATURES)
+            raise ValueError(f"holds calendar features, got {name!r}; {hint}")
+    return names
+
+
+CalendarFeatures = Annotated[tuple[str, ...], AfterValidator(_known_features)]
 
 
 class LSTMConfig(ModelConfig):
@@ -40,7 +51,7 @@ class LSTMConfig(ModelConfig):
         description="earlier targets given as known inputs, in steps back; each at least the horizon",
     )
     residual: bool = Field(default=True, description="predict the difference to the mean of the lags")
-    calendar: tuple[str, ...] = Field(
+    calendar: CalendarFeatures = Field(
         default=("hour_sin", "hour_cos", "is_weekend", "weekday_sin", "weekday_cos"),
         description="calendar features of each row",
     )
@@ -89,19 +100,6 @@ class LSTMConfig(ModelConfig):
             )
         return levels
 
-    @field_validator("calendar")
-    @classmethod
-    def _features(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in CALENDAR_FEATURES:
-                raise ConfigError(
-                    "LSTMConfig.calendar",
-                    "holds calendar features",
-                    got=repr(name),
-                    hint=near_misses(name, CALENDAR_FEATURES),
-                )
-        return names
-
     @model_validator(mode="after")
     def _lags_are_known(self) -> Self:
         if any(lag < self.horizon for lag in self.lags):
@@ -136,20 +134,7 @@ class LinearConfig(ModelConfig):
         gt=0,
         description="penalty in mean variances of an input; none: chosen on validation or held-out rows",
     )
-    calendar: tuple[str, ...] = Field(default=(), description="calendar features of the last row known")
-
-    @field_validator("calendar")
-    @classmethod
-    def _features(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in CALENDAR_FEATURES:
-                raise ConfigError(
-                    "LinearConfig.calendar",
-                    "holds calendar features",
-                    got=repr(name),
-                    hint=near_misses(name, CALENDAR_FEATURES),
-                )
-        return names
+    calendar: CalendarFeatures = Field(default=(), description="calendar features of the last row known")
 
 
 class DriftConfig(ModelConfig):

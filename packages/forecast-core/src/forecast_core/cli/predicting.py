@@ -9,21 +9,10 @@ import numpy as np
 import typer
 
 from forecast_core import registry
-from forecast_core.cli.options import (
-    FREQ,
-    FUTURE,
-    ITEM_ID,
-    LAYOUT,
-    PAST,
-    SOURCE,
-    STATIC,
-    TARGET,
-    TIMESTAMP,
-    TZ,
-    Layout,
-)
+from forecast_core.cli.options import with_data_options
 from forecast_core.cli.output import JSON, print_table
-from forecast_core.cli.sources import data_config, load_data
+from forecast_core.cli.sources import load_data
+from forecast_core.config import DataConfig
 from forecast_core.errors import ConfigError
 
 __all__ = ["add_to"]
@@ -33,21 +22,13 @@ _SHOWN = 30
 
 def add_to(app: typer.Typer) -> None:
     """Add `predict`."""
-    app.command("predict")(predict)
+    app.command("predict")(with_data_options(predict))
 
 
 def predict(
     artifact: Path = typer.Argument(help="Folder of a saved model."),
-    source: str = SOURCE,
-    layout: Layout = LAYOUT,
-    timestamp: str = TIMESTAMP,
-    item_id: str = ITEM_ID,
-    target: str = TARGET,
-    freq: str = FREQ,
-    past: str = PAST,
-    future: str = FUTURE,
-    static: str = STATIC,
-    tz: str = TZ,
+    *,
+    data: DataConfig,
     horizon: int = typer.Option(None, help="Steps ahead; default: the model's."),
     output: Path = typer.Option(None, help="Write a .csv, .parquet or .json file instead of printing."),
     as_json: bool = JSON,
@@ -62,21 +43,7 @@ def predict(
     if output is not None and not output.absolute().parent.is_dir():
         raise ConfigError("--output", "lies in a folder that exists", got=str(output))
     model = registry.load_model(artifact)
-    data = load_data(
-        data_config(
-            source=source,
-            layout=layout,
-            timestamp=timestamp,
-            item_id=item_id,
-            target=target,
-            freq=freq,
-            past=past,
-            future=future,
-            static=static,
-            tz=tz,
-        )
-    )
-    prediction = model.predict(adapted(model, data), horizon=horizon)
+    prediction = model.predict(adapted(model, load_data(data)), horizon=horizon)
     if as_json:
         typer.echo(prediction.to_json())
         return

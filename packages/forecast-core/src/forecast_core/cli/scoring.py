@@ -11,21 +11,10 @@ import typer
 
 import forecast_core as fc
 from forecast_core import registry
-from forecast_core.cli.options import (
-    FREQ,
-    FUTURE,
-    ITEM_ID,
-    LAYOUT,
-    PAST,
-    SOURCE,
-    STATIC,
-    TARGET,
-    TIMESTAMP,
-    TZ,
-    Layout,
-)
+from forecast_core.cli.options import with_data_options
 from forecast_core.cli.output import JSON, metric_rows, number, print_json, print_table, split
-from forecast_core.cli.sources import data_config, load_data, named_model
+from forecast_core.cli.sources import load_data, named_model
+from forecast_core.config import DataConfig
 from forecast_core.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -43,22 +32,14 @@ _REPORT: Any = typer.Option(None, help="Write an HTML report here.")
 
 def add_to(app: typer.Typer) -> None:
     """Add `evaluate` and `compare`."""
-    app.command("evaluate")(evaluate)
-    app.command("compare")(compare)
+    app.command("evaluate")(with_data_options(evaluate))
+    app.command("compare")(with_data_options(compare))
 
 
 def evaluate(
     artifact: Path = typer.Argument(help="Folder of a saved model."),
-    source: str = SOURCE,
-    layout: Layout = LAYOUT,
-    timestamp: str = TIMESTAMP,
-    item_id: str = ITEM_ID,
-    target: str = TARGET,
-    freq: str = FREQ,
-    past: str = PAST,
-    future: str = FUTURE,
-    static: str = STATIC,
-    tz: str = TZ,
+    *,
+    data: DataConfig,
     start: str = _START,
     horizon: int = _HORIZON,
     stride: int = _STRIDE,
@@ -67,36 +48,15 @@ def evaluate(
     as_json: bool = JSON,
 ) -> None:
     """Score a saved model, beside the naive baseline, on rows it has not seen."""
-    data = load_data(
-        data_config(
-            source=source,
-            layout=layout,
-            timestamp=timestamp,
-            item_id=item_id,
-            target=target,
-            freq=freq,
-            past=past,
-            future=future,
-            static=static,
-            tz=tz,
-        )
-    )
+    table = load_data(data)
     models = [registry.load_model(artifact)]
-    _show(_score(models, data, start, horizon, stride, metrics), report, as_json)
+    _show(_score(models, table, start, horizon, stride, metrics), report, as_json)
 
 
 def compare(
     models: list[str] = typer.Argument(help="Saved models, or ids with options: series/naive:horizon=24."),
-    source: str = SOURCE,
-    layout: Layout = LAYOUT,
-    timestamp: str = TIMESTAMP,
-    item_id: str = ITEM_ID,
-    target: str = TARGET,
-    freq: str = FREQ,
-    past: str = PAST,
-    future: str = FUTURE,
-    static: str = STATIC,
-    tz: str = TZ,
+    *,
+    data: DataConfig,
     start: str = _START,
     horizon: int = _HORIZON,
     stride: int = _STRIDE,
@@ -109,22 +69,9 @@ def compare(
     as_json: bool = JSON,
 ) -> None:
     """Backtest several models on the same origins; unfitted ones are fitted on the rows before."""
-    data = load_data(
-        data_config(
-            source=source,
-            layout=layout,
-            timestamp=timestamp,
-            item_id=item_id,
-            target=target,
-            freq=freq,
-            past=past,
-            future=future,
-            static=static,
-            tz=tz,
-        )
-    )
+    table = load_data(data)
     policy = fc.RefitPolicy(refit=refit, validation=refit_validation)
-    found = _score([named_model(text) for text in models], data, start, horizon, stride, metrics, policy)
+    found = _score([named_model(text) for text in models], table, start, horizon, stride, metrics, policy)
     _show(found, report, as_json)
 
 

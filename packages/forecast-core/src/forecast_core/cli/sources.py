@@ -9,46 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import forecast_core as fc
 from forecast_core import registry
-from forecast_core.cli.options import Layout
 from forecast_core.config import DataConfig
 from forecast_core.errors import ConfigError, InvalidInputError, near_misses
 
 if TYPE_CHECKING:
     from forecast_core.predictor import Predictor
 
-__all__ = ["data_config", "load_data", "named_model", "parse_params", "parse_value"]
-
-
-def data_config(
-    *,
-    source: str,
-    layout: Layout,
-    timestamp: str,
-    item_id: str | None,
-    target: str,
-    freq: str | None,
-    past: str,
-    future: str,
-    static: str,
-    tz: str | None,
-) -> DataConfig:
-    """The data options of a command line as one object."""
-    return DataConfig(
-        source=source,
-        layout=layout,
-        timestamp=timestamp,
-        item_id=item_id,
-        target=_words(target),
-        freq=freq,
-        past_covariates=_words(past),
-        future_covariates=_words(future),
-        static_covariates=_words(static),
-        tz=tz,
-    )
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
+__all__ = ["load_data", "named_model", "parse_params", "parse_value"]
 
 
 def load_data(config: DataConfig) -> Any:

@@ -11,21 +11,10 @@ import typer
 
 import forecast_core as fc
 from forecast_core import registry
-from forecast_core.cli.options import (
-    FREQ,
-    FUTURE,
-    ITEM_ID,
-    LAYOUT,
-    PAST,
-    STATIC,
-    TARGET,
-    TIMESTAMP,
-    TZ,
-    Layout,
-)
+from forecast_core.cli.options import with_data_options
 from forecast_core.cli.output import JSON, metric_rows, number, print_json, print_table, split
-from forecast_core.cli.sources import data_config, load_data, parse_params
-from forecast_core.config import RunConfig
+from forecast_core.cli.sources import load_data, parse_params
+from forecast_core.config import DataConfig, RunConfig
 from forecast_core.errors import ConfigError
 from forecast_core.run import Run
 from forecast_core.run_files import compose_run_configs, read_run_config, read_run_configs
@@ -44,13 +33,13 @@ _EXTRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def add_to(app: typer.Typer) -> None:
     """Add `train`."""
-    app.command("train", context_settings=_EXTRA)(train)
+    app.command("train", context_settings=_EXTRA)(with_data_options(train))
 
 
 def train(
     context: typer.Context,
     model: str = typer.Argument(None, help="Id of a model; its own options follow as --name value."),
-    source: str = typer.Option(None, "--data", help="Id of a dataset, or path of a csv or parquet file."),
+    data: DataConfig | None = None,
     config: Path = typer.Option(
         None,
         help="A run configuration, YAML or JSON, to train from instead; field=value overrides may follow.",
@@ -60,15 +49,6 @@ def train(
     ),
     config_name: str = typer.Option("config", help="File of --config-dir to begin with."),
     multirun: bool = typer.Option(False, "--multirun", help="A run for each value of a=1,2 in overrides."),
-    layout: Layout = LAYOUT,
-    timestamp: str = TIMESTAMP,
-    item_id: str = ITEM_ID,
-    target: str = TARGET,
-    freq: str = FREQ,
-    past: str = PAST,
-    future: str = FUTURE,
-    static: str = STATIC,
-    tz: str = TZ,
     ratios: str = typer.Option("0.8,0.1,0.1", help="Shares of training, validation and test rows."),
     seed: int = typer.Option(0, min=0, help="Seed of everything random."),
     metrics: str = typer.Option(None, help="Metrics on the test part, comma-separated."),
@@ -97,25 +77,14 @@ def train(
             )
         else:
             configs = (read_run_configs if multirun else _one_run_config)(config, overrides)
-    elif model is None or source is None:
+    elif model is None or data is None:
         raise ConfigError("train", "needs a model id and --data, or --config, or --resume")
     else:
         configs = [
             RunConfig(
                 model=model,
                 params=parse_params(context.args, model=model),
-                data=data_config(
-                    source=source,
-                    layout=layout,
-                    timestamp=timestamp,
-                    item_id=item_id,
-                    target=target,
-                    freq=freq,
-                    past=past,
-                    future=future,
-                    static=static,
-                    tz=tz,
-                ),
+                data=data,
                 ratios=shares(ratios),
                 seed=seed,
                 metrics=split(metrics) or None,

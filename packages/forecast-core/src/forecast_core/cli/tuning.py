@@ -12,23 +12,11 @@ import typer
 
 import forecast_core as fc
 from forecast_core import registry
-from forecast_core.cli.options import (
-    FREQ,
-    FUTURE,
-    ITEM_ID,
-    LAYOUT,
-    PAST,
-    SOURCE,
-    STATIC,
-    TARGET,
-    TIMESTAMP,
-    TZ,
-    Layout,
-)
+from forecast_core.cli.options import with_data_options
 from forecast_core.cli.output import JSON, metric_rows, number, print_json, print_table
-from forecast_core.cli.sources import data_config, load_data, parse_params
+from forecast_core.cli.sources import load_data, parse_params
 from forecast_core.cli.training import folds, shares
-from forecast_core.config import RunConfig
+from forecast_core.config import DataConfig, RunConfig
 from forecast_core.metrics import metric_direction
 from forecast_core.run import Run
 
@@ -44,22 +32,14 @@ _EXTRA = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 def add_to(app: typer.Typer) -> None:
     """Add `tune`."""
-    app.command("tune", context_settings=_EXTRA)(tune)
+    app.command("tune", context_settings=_EXTRA)(with_data_options(tune))
 
 
 def tune(
     context: typer.Context,
     model: str = typer.Argument(help="Id of a model; options that stay fixed follow as --name value."),
-    source: str = SOURCE,
-    layout: Layout = LAYOUT,
-    timestamp: str = TIMESTAMP,
-    item_id: str = ITEM_ID,
-    target: str = TARGET,
-    freq: str = FREQ,
-    past: str = PAST,
-    future: str = FUTURE,
-    static: str = STATIC,
-    tz: str = TZ,
+    *,
+    data: DataConfig,
     ratios: str = typer.Option("0.8,0.1,0.1", help="Shares of training, validation and test rows."),
     space: Path = typer.Option(None, help="YAML file of fields to search; default: what the model declares."),
     trials: int = typer.Option(100, min=1, help="Trials, the default configuration included."),
@@ -84,25 +64,13 @@ def tune(
     from forecast_core.tuning import tune as search
 
     base = parse_params(context.args, model=model)
-    table = data_config(
-        source=source,
-        layout=layout,
-        timestamp=timestamp,
-        item_id=item_id,
-        target=target,
-        freq=freq,
-        past=past,
-        future=future,
-        static=static,
-        tz=tz,
-    )
-    data = load_data(table)
-    parts = fc.splits.time_split(data, shares(ratios))
+    table = load_data(data)
+    parts = fc.splits.time_split(table, shares(ratios))
     splitter = None if cv is None else folds(cv)
     with _progress(None if sampler == "grid" else trials, as_json) as on_trial:
         found = search(
             model,
-            parts.train if splitter is None else data.between(None, parts.test.timeline[0]),
+            parts.train if splitter is None else table.between(None, parts.test.timeline[0]),
             validation=parts.valid if splitter is None else None,
             splitter=splitter,
             n_trials=trials,
@@ -119,14 +87,14 @@ def tune(
             stride=stride,
             on_trial=on_trial,
         )
-    test = _on_test(found, data, parts, stride=stride)
+    test = _on_test(found, table, parts, stride=stride)
     folder = out if out is not None else Run.create("runs", name=f"tune-{model}").directory
     assert folder is not None
     folder.mkdir(parents=True, exist_ok=True)
     best = RunConfig(
         model=model,
         params={**base, **(found.best.params if found.best.number else {})},
-        data=table,
+        data=data,
         ratios=shares(ratios),
         seed=seed,
         stride=stride,

@@ -14,11 +14,12 @@ from forecast_core.compose.members import build, composed_spec, fit_member, pack
 from forecast_core.compose.offsets import group_offsets, interquartile_ranges, track
 from forecast_core.config import ModelConfig
 from forecast_core.data.protocols import Data, Windows
+from forecast_core.data.reading import fingerprint_of, known_timeline, last_time, later, signature_of
 from forecast_core.errors import CapabilityError, InvalidInputError, ShapeError
 from forecast_core.evaluation.evaluating import evaluation_windows, refuse_seen
 from forecast_core.evaluation.scores import adapted, predict_in_batches
 from forecast_core.prediction import ForecastPrediction, PointPrediction, Prediction, QuantilePrediction
-from forecast_core.predictor import ModelInfo, Predictor
+from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_core.specs import ModelSpec
 
@@ -81,27 +82,24 @@ class ConformalPredictor(Predictor[Any]):
         if windows.origins is not None:
             refuse_seen(model, windows.origins.min(), until=model.info.fitted_until)
         self._calibrate(windows)
-        last = None if windows.label_ends is None else str(windows.label_ends.max())
-        known = model.info
-        trained_on = known.trained_on or _fingerprint(windows)
-        self._info = ModelInfo(
-            id=self.spec.id,
-            version=self.spec.version,
-            task=self.spec.task,
-            config=self.config.model_dump(mode="json"),
-            fitted=True,
-            seed=known.seed,
-            data=known.data or _signature(windows),
-            trained_on=trained_on,
-            validated_on=_fingerprint(windows),
-            fitted_until=last or known.fitted_until,
-            seen_until=max((t for t in (last, known.seen_until) if t is not None), default=None),
+        known, last = model.info, last_time(windows)
+        self._info = None
+        self._info = self.info.model_copy(
+            update={
+                "fitted": True,
+                "seed": known.seed,
+                "data": known.data or signature_of(windows),
+                "trained_on": known.trained_on or fingerprint_of(windows),
+                "validated_on": fingerprint_of(windows),
+                "fitted_until": later(last, known.fitted_until),
+                "seen_until": later(last, known.seen_until),
+            }
         )
 
     def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
         """Fit the model on `data` and calibrate it on `validation`, else on the last rows of `data`."""
         if validation is None:
-            timeline = data.timeline[: getattr(data, "known_rows", len(data.timeline))]
+            timeline = known_timeline(data)
             cut = int(len(timeline) * (1 - self.config.calibration_share))
             if cut < 1:
                 raise ShapeError("data", "has rows both to fit and to calibrate on", got=len(timeline))
@@ -231,12 +229,3 @@ class ConformalPredictor(Predictor[Any]):
         self._groups = tuple(json.loads(state.texts["groups.json"]))
         if len(self._offsets) != len(self._groups) + 1 or self._offsets.shape[-1] != len(self.levels):
             raise ValueError(f"corrections are of shape {self._offsets.shape}")
-
-
-def _fingerprint(windows: Any) -> str:
-    return str(getattr(windows, "panel", getattr(windows, "data", windows)).fingerprint())
-
-
-def _signature(windows: Any) -> dict[str, Any]:
-    source = getattr(windows, "panel", getattr(windows, "data", windows))
-    return dict(source.signature()) if hasattr(source, "signature") else {}

@@ -17,11 +17,12 @@ from forecast_core.compose.pooling import pool, pooled_kinds
 from forecast_core.compose.weighting import fit_weights
 from forecast_core.config import ModelConfig
 from forecast_core.data.protocols import Data, Windows
+from forecast_core.data.reading import later
 from forecast_core.errors import CapabilityError, InvalidInputError
 from forecast_core.evaluation.evaluating import evaluation_windows
 from forecast_core.evaluation.scores import adapted, predict_in_batches
 from forecast_core.prediction import ForecastPrediction, Prediction, Uncertainty
-from forecast_core.predictor import ModelInfo, Predictor
+from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_core.specs import ModelSpec
 
@@ -77,22 +78,20 @@ class EnsemblePredictor(Predictor[Any]):
             raise InvalidInputError("members", "are fitted predictors of the configured models")
         self.members = tuple(members)
         infos = [m.info for m in members if m.info.trained_on is not None]
-        if infos:
-            self._info = self._adopted_info(infos)
-
-    def _adopted_info(self, infos: Sequence[ModelInfo]) -> ModelInfo:
-        trained = sha256("".join(str(info.trained_on) for info in infos).encode()).hexdigest()
-        known = {i.trained_on for i in infos}
-        return ModelInfo(
-            id=self.spec.id,
-            version=self.spec.version,
-            task=self.spec.task,
-            config=self.config.model_dump(mode="json"),
-            fitted=True,
-            data=infos[0].data,
-            trained_on=infos[0].trained_on if len(known) == 1 else trained,
-            fitted_until=_latest(info.fitted_until for info in infos),
-            seen_until=_latest(info.seen_until for info in infos),
+        if not infos:
+            return
+        hashes = [str(info.trained_on) for info in infos]
+        self._info = None
+        self._info = self.info.model_copy(
+            update={
+                "fitted": True,
+                "data": infos[0].data,
+                "trained_on": hashes[0]
+                if len(set(hashes)) == 1
+                else sha256("".join(hashes).encode()).hexdigest(),
+                "fitted_until": later(*(info.fitted_until for info in infos)),
+                "seen_until": later(*(info.seen_until for info in infos)),
+            }
         )
 
     def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
@@ -169,8 +168,3 @@ class EnsemblePredictor(Predictor[Any]):
             raise ValueError(f"weights are of {weights.shape}, members {len(self.members)}")
         unpack(self.members, state)
         self._weights = weights
-
-
-def _latest(times: Any) -> str | None:
-    known = [np.datetime64(t) for t in times if t is not None]
-    return str(max(known)) if known else None

@@ -14,6 +14,7 @@ import numpy as np
 
 from forecast_core.data.frames import build_frame
 from forecast_core.data.protocols import Data, Windows
+from forecast_core.data.reading import known_timeline
 from forecast_core.errors import InvalidInputError, ShapeError
 from forecast_core.evaluation.evaluating import default_metrics, refuse_seen, task_baseline
 from forecast_core.evaluation.refitting import RefitPolicy, predict_rolling
@@ -208,7 +209,7 @@ def _rolling(
     """Windows from `start` on, and the last row known to the first of them."""
     if classify:
         return data.between(start, None).windows(), None
-    timeline = data.timeline[: getattr(data, "known_rows", len(data.timeline))]
+    timeline = known_timeline(data)
     first = int(np.searchsorted(timeline, start))
     if horizon is None or horizon < 1:
         raise InvalidInputError("horizon", "is at least 1", got=horizon)

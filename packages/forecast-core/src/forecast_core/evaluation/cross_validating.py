@@ -13,6 +13,7 @@ from forecast_core import registry
 from forecast_core.config import ModelConfig
 from forecast_core.data.frames import build_frame
 from forecast_core.data.protocols import Data, Grouped, Windows
+from forecast_core.data.reading import source_of
 from forecast_core.errors import CapabilityError, InvalidInputError
 from forecast_core.evaluation.evaluating import default_metrics, evaluation_windows, task_baseline
 from forecast_core.evaluation.scores import Scores, adapted, score, skill_against
@@ -159,8 +160,8 @@ def _training_part(model: Predictor[Any], windows: Windows, train: np.ndarray, *
     windows = adapted(model, windows)
     if model.accepts_windows:
         return windows.take(train)
-    data: Any = getattr(windows, "panel", getattr(windows, "data", None))
-    if data is None:
+    data = source_of(windows)
+    if not isinstance(data, Data):
         raise CapabilityError(f"{model.spec.id} is not fitted on windows, and these do not show their data")
     if over == "time" and windows.label_ends is not None and windows.origins is not None:
         return _rows(model, data, windows, train)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from forecast_core.data.protocols import Data, Windows
+from forecast_core.data.reading import known_timeline
 from forecast_core.errors import CapabilityError, InvalidInputError
 from forecast_core.evaluation.scores import adapted, predict_in_batches
 from forecast_core.prediction import ModelRef, Prediction
@@ -98,7 +99,7 @@ def predict_rolling(
 def _refitted(model: Predictor[Any], known: Data, policy: RefitPolicy, seed: int) -> Predictor[Any]:
     train, validation = adapted(model, known), None
     if policy.validation:
-        timeline = train.timeline[: getattr(train, "known_rows", len(train.timeline))]
+        timeline = known_timeline(train)
         cut = timeline[int(len(timeline) * (1 - policy.validation))]
         train, validation = train.between(None, cut), train.between(cut, None)
     return fresh(model).fit(train, validation=validation, seed=seed)

@@ -8,8 +8,9 @@ device: shapes are checked, values are not. Nothing here imports torch before it
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from forecast_core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from forecast_core.losses.bounds import clamp_inward as clamp_inward
@@ -69,18 +70,5 @@ _EXPORTS = {
     "quantile": ("crps_quantiles", "noncrossing_quantiles", "pinball_loss"),
     "samples": ("crps_samples", "energy_score"),
 }
-_HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -10,6 +10,8 @@ from forecast_core.prediction import MixturePrediction
 
 __all__ = ["predict_at", "predict_end"]
 
+_RESOLUTION = 1e-12
+
 
 def predict_end(panel: Panel, *, season: int, horizon: int | None) -> MixturePrediction:
     """The `horizon` steps after the last known row of every item."""
@@ -80,7 +82,8 @@ def _repeat(
             "holds two observations in a row or a season apart, to tell the spread",
             place=f"up to {panel.timestamps[int(rows[n])]}",
         )
-    sigma = np.maximum(sigma, 1e-6 * np.maximum(np.abs(means).max(axis=1), 1e-6))
+    # A series that never changed still needs a width: what float64 can tell apart at its level.
+    sigma = np.maximum(sigma, _RESOLUTION * np.maximum(np.abs(means).max(axis=1), 1.0))
     return means, sigma[:, None, :] * np.sqrt(seasons)[None, :, None]
 
 

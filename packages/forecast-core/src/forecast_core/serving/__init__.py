@@ -6,9 +6,11 @@ body of its requests by a subclass of `ModelRequest` or `ForecastRequest`, which
 
 from __future__ import annotations
 
-import importlib
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+from forecast_core.errors import MissingDependencyError
+from forecast_core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from forecast_core.serving.app import create_app as create_app
@@ -29,39 +31,26 @@ if TYPE_CHECKING:
     )
     from forecast_core.serving.streams import Stream as Stream
 
-_HOME = {
-    "ApiKeys": "security",
-    "Body": "request",
-    "DirectorySource": "sources",
-    "ForecastRequest": "request",
-    "Limits": "limits",
-    "ModelPool": "models",
-    "ModelRequest": "request",
-    "ModelSource": "sources",
-    "RegistrySource": "sources",
-    "Stream": "streams",
-    "TensorSpec": "request",
-    "create_app": "app",
-    "serve": "server",
+_EXPORTS = {
+    "app": ("create_app",),
+    "limits": ("Limits",),
+    "models": ("ModelPool",),
+    "request": ("Body", "ForecastRequest", "ModelRequest", "TensorSpec"),
+    "security": ("ApiKeys",),
+    "server": ("serve",),
+    "sources": ("DirectorySource", "ModelSource", "RegistrySource"),
+    "streams": ("Stream",),
 }
 _NEED_EXTRA = ("create_app", "serve")
 
-__all__ = sorted(_HOME)
+_find, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in _NEED_EXTRA:
         for library in ("fastapi", "uvicorn", "prometheus_client"):
             if find_spec(library) is None:
-                from forecast_core.errors import MissingDependencyError
-
                 raise MissingDependencyError(
                     library, purpose="serving", install="pip install 'forecast-core[serve]'"
                 )
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+    return _find(name)

@@ -7,8 +7,9 @@ of one that was never interrupted. Nothing here imports torch before it is used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from forecast_core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from forecast_core.training.averaging import WeightAverage as WeightAverage
@@ -46,18 +47,5 @@ _EXPORTS = {
     "schedules": ("rate_factor",),
     "stopping": ("EarlyStopping",),
 }
-_HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 from forecast_core import registry
 from forecast_core.config import ModelConfig
 from forecast_core.data.protocols import Data, Extendable, Windows
+from forecast_core.data.reading import known_timeline
 from forecast_core.errors import (
     CapabilityError,
     ConfigError,
@@ -286,7 +287,7 @@ def _held_out(
     whole_data: Any = data
     train: Any = data
     if validation is None:
-        timeline = _timeline(data)
+        timeline = known_timeline(data)
         cut = len(timeline) - max(1, round(len(timeline) * VALIDATION_SHARE))
         if cut < 1:
             raise ShapeError("data", "has rows to fit and to validate on", got=f"{len(timeline)} rows")
@@ -300,7 +301,7 @@ def _held_out(
     if whole_data is None:  # validation stands apart: its windows find their history within it
         windows = _all_windows(model_id, model, validation, dimensions, base, stride=stride)
         return train, validation, windows, start
-    timeline = _timeline(whole_data)
+    timeline = known_timeline(whole_data)
     first, last = int(np.searchsorted(timeline, start)), len(timeline) - horizon
     if first < 1 or first > last:
         raise ShapeError(
@@ -310,11 +311,6 @@ def _held_out(
         )
     origins = timeline[first - 1 : last : stride or horizon]
     return train, validation, whole_data.windows(context_length=None, horizon=horizon, origins=origins), start
-
-
-def _timeline(data: Any) -> np.ndarray:
-    timeline: np.ndarray = data.timeline[: getattr(data, "known_rows", len(data.timeline))]
-    return timeline
 
 
 def _joined(data: Any, validation: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from forecast_core import registry
 from forecast_core.data.protocols import Data, Windows
+from forecast_core.data.reading import fingerprint_of
 from forecast_core.errors import ConfigError, InvalidInputError, MissingDependencyError
 from forecast_core.splits import Splitter
 from forecast_core.tuning.failures import TuningError
@@ -177,14 +178,8 @@ def _settings(problem: Problem, data: Any, validation: Any, stride: int | None) 
 
 def _fingerprint(data: Any) -> str:
     """Of the data, or of the data behind windows and how many there are."""
-    if isinstance(data, Data):
-        return data.fingerprint()
-    source = getattr(data, "panel", getattr(data, "data", None))
-    return (
-        f"{len(data)} windows of {source.fingerprint()}"
-        if isinstance(source, Data)
-        else f"{len(data)} windows"
-    )
+    found = fingerprint_of(data)
+    return found if isinstance(data, Data) else f"{len(data)} windows of {found}"
 
 
 def _need_a_value(found: Tuning, n_trials: int) -> None:

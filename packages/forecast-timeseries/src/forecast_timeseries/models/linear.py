@@ -11,12 +11,13 @@ import numpy as np
 from forecast_core.artifacts import State
 from forecast_core.config import ModelConfig
 from forecast_core.data import Panel, PanelWindows
-from forecast_core.errors import DataError, FrequencyError, InvalidInputError, ShapeError
+from forecast_core.errors import DataError, InvalidInputError, ShapeError
 from forecast_core.prediction import MixturePrediction, Prediction
 from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_timeseries.channels import Channels, ChannelScaling
 from forecast_timeseries.configs import LinearConfig
+from forecast_timeseries.known import check_freq, item_positions
 from forecast_timeseries.ridge import RidgePath, apply_ridge, moving_average, ridge_error, second_moments
 
 __all__ = ["Linear", "default_context"]
@@ -303,8 +304,7 @@ class Linear(Predictor[Panel]):
             )
 
     def _check_columns(self, panel: Panel) -> None:
-        if str(panel.freq) != self._freq:
-            raise FrequencyError("data.freq", f"is {self._freq}, as in training", got=str(panel.freq))
+        check_freq(panel, self._freq)
         if panel.target_names != self._targets:
             raise DataError(
                 "data.target_names",
@@ -314,16 +314,7 @@ class Linear(Predictor[Panel]):
 
     def _known_channels(self, panel: Panel) -> np.ndarray:
         """Position in training of each channel of a panel, [item*target]."""
-        where = {item: k for k, item in enumerate(self._items)}
-        unknown = next((item for item in panel.item_ids if item not in where), None)
-        if unknown is not None:
-            raise DataError(
-                "data.item_ids",
-                "were all seen in training",
-                got=repr(unknown),
-                hint="fit on a panel that holds it",
-            )
-        index = np.array([where[item] for item in panel.item_ids])
+        index = item_positions(panel, self._items)
         targets = len(self._targets)
         channels: np.ndarray = (index[:, None] * targets + np.arange(targets)).reshape(-1)
         return channels

@@ -14,7 +14,6 @@ from forecast_core.config import ModelConfig
 from forecast_core.data import Panel, PanelWindows
 from forecast_core.errors import (
     DataError,
-    FrequencyError,
     InvalidInputError,
     MissingFutureError,
     NotFittedError,
@@ -32,6 +31,7 @@ from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_core.training import TrainingOptions, fit_network, training_device
 from forecast_timeseries.configs import LSTMConfig
+from forecast_timeseries.known import check_freq, item_positions
 from forecast_timeseries.nn.recurrent import LSTMNetwork, Scaled
 from forecast_timeseries.nn.scaling import PanelScaling
 from forecast_timeseries.nn.tensors import Layout, SeriesTensors, WindowBatch, WindowSource
@@ -154,7 +154,7 @@ class LSTM(Predictor[Panel]):
     def _tensors(self, panel: Panel, *, extra: int) -> SeriesTensors:
         return SeriesTensors(
             panel,
-            scaling=self._scaling.of_items(self._item_index(panel)),
+            scaling=self._scaling.of_items(item_positions(panel, self._items)),
             lags=self.config.lags,
             calendar=self.config.calendar,
             extra=extra,
@@ -224,7 +224,7 @@ class LSTM(Predictor[Panel]):
         )
         return self._answer(
             source,
-            self._item_index(panel),
+            item_positions(panel, self._items),
             steps,
             item_ids=panel.item_ids,
             timestamps=data.future_timestamps(steps),
@@ -248,7 +248,7 @@ class LSTM(Predictor[Panel]):
         )
         return self._answer(
             source,
-            self._item_index(panel)[windows.items],
+            item_positions(panel, self._items)[windows.items],
             steps,
             item_ids=windows.item_ids,
             timestamps=windows.timestamps(),
@@ -312,26 +312,12 @@ class LSTM(Predictor[Panel]):
 
     def _check_columns(self, panel: Panel) -> None:
         """The panel has the frequency, targets and covariates of training."""
-        if str(panel.freq) != self._freq:
-            raise FrequencyError("data.freq", f"is {self._freq}, as in training", got=str(panel.freq))
+        check_freq(panel, self._freq)
         for name, expected in self._columns.items():
             found = _columns(panel)[name]
             if found != expected:
                 error = MissingFutureError if name == "future_covariate_names" else DataError
                 raise error(f"data.{name}", f"is {list(expected)}, as in training", got=list(found))
-
-    def _item_index(self, panel: Panel) -> np.ndarray:
-        """Position in training of each item; unknown ones have none unless the network does not care."""
-        where = {item: k for k, item in enumerate(self._items)}
-        unknown = next((item for item in panel.item_ids if item not in where), None)
-        if unknown is not None:
-            raise DataError(
-                "data.item_ids",
-                "were all seen in training",
-                got=repr(unknown),
-                hint="fit on a panel that holds it",
-            )
-        return np.array([where[item] for item in panel.item_ids])
 
     # storage
 
