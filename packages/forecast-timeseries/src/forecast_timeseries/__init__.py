@@ -9,6 +9,7 @@ from forecast_core.lazy import lazy_exports
 if TYPE_CHECKING:
     from forecast_timeseries.configs import (
         DriftConfig as DriftConfig,
+        GBMConfig as GBMConfig,
         LinearConfig as LinearConfig,
         LSTMConfig as LSTMConfig,
     )
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     )
 
 _EXPORTS = {
-    "configs": ("DriftConfig", "LSTMConfig", "LinearConfig"),
+    "configs": ("DriftConfig", "GBMConfig", "LSTMConfig", "LinearConfig"),
     "readers": ("read_long", "read_wide", "resample"),
 }
 

@@ -11,7 +11,7 @@ from forecast_core.config import ModelConfig, Search
 from forecast_core.data.calendar import CALENDAR_FEATURES
 from forecast_core.errors import ConfigError, near_misses
 
-__all__ = ["DriftConfig", "LSTMConfig", "LinearConfig"]
+__all__ = ["DriftConfig", "GBMConfig", "LSTMConfig", "LinearConfig", "NetworkConfig"]
 
 
 def _known_features(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -25,8 +25,20 @@ def _known_features(names: tuple[str, ...]) -> tuple[str, ...]:
 CalendarFeatures = Annotated[tuple[str, ...], AfterValidator(_known_features)]
 
 
-class LSTMConfig(ModelConfig):
-    """Options of `timeseries/lstm`."""
+def _rising_levels(levels: tuple[float, ...]) -> tuple[float, ...]:
+    rises = all(a < b for a, b in itertools.pairwise(levels))
+    if len(levels) < 2 or not rises or not (levels[0] > 0 and levels[-1] < 1):
+        raise ValueError(f"are at least two, strictly increasing within (0, 1), got {levels}")
+    return levels
+
+
+QuantileLevels = Annotated[tuple[float, ...], AfterValidator(_rising_levels)]
+
+_LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+
+
+class NetworkConfig(ModelConfig):
+    """Options of every model with a network over windows: what it answers, and how it is trained."""
 
     context_length: Annotated[int, Search(24, 336, step=24)] = Field(
         default=48, ge=1, description="rows of history the network reads"
@@ -35,32 +47,22 @@ class LSTMConfig(ModelConfig):
     head: Literal["quantile", "gaussian", "point"] = Field(
         default="quantile", description="what each step is answered with"
     )
-    quantile_levels: tuple[float, ...] = Field(
-        default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95), description="levels of the quantile head"
-    )
-    hidden_size: Annotated[int, Search(32, 256, log=True)] = Field(
-        default=64, ge=1, description="units of a layer"
-    )
-    num_layers: Annotated[int, Search(1, 3)] = Field(default=2, ge=1, description="stacked LSTM layers")
-    head_size: Annotated[int, Search(32, 256, log=True)] = Field(
-        default=128, ge=1, description="units of the head of a step"
+    quantile_levels: QuantileLevels = Field(default=_LEVELS, description="levels of the quantile head")
+    point_loss: Literal["absolute", "squared"] = Field(
+        default="absolute", description="error of the point head in training: a median or a mean"
     )
     dropout: Annotated[float, Search(0.0, 0.5)] = Field(default=0.2, ge=0, lt=1, description="dropout rate")
     lags: tuple[int, ...] = Field(
         default=(),
         description="earlier targets given as known inputs, in steps back; each at least the horizon",
     )
-    residual: bool = Field(default=True, description="predict the difference to the mean of the lags")
-    calendar: CalendarFeatures = Field(
-        default=("hour_sin", "hour_cos", "is_weekend", "weekday_sin", "weekday_cos"),
-        description="calendar features of each row",
-    )
-    item_embedding: int = Field(
-        default=8, ge=0, description="size of what is learnt of each item; 0: nothing"
+    calendar: CalendarFeatures = Field(default=(), description="calendar features of each row")
+    scaling: Literal["standard", "minmax"] = Field(
+        default="standard", description="of each item: by mean and spread in training, or from 0 to 1"
     )
     normalisation: Literal["window", "item"] = Field(
         default="window",
-        description="scale by the window's own mean and spread, or by the item's in training",
+        description="scale by the window's own mean and spread too, or by the item's in training alone",
     )
     weighting: Literal["scale", "equal"] = Field(
         default="equal", description="errors count in the target's unit, or the same in every window"
@@ -88,29 +90,39 @@ class LSTMConfig(ModelConfig):
     device: str = Field(default="cpu", description="cpu, cuda or cuda:N")
     precision: Literal["32", "bf16"] = Field(default="32", description="arithmetic of the network")
 
-    @field_validator("quantile_levels")
-    @classmethod
-    def _levels(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
-        rises = all(a < b for a, b in itertools.pairwise(levels))
-        if len(levels) < 2 or not rises or not (levels[0] > 0 and levels[-1] < 1):
-            raise ConfigError(
-                "LSTMConfig.quantile_levels",
-                "are at least two, strictly increasing within (0, 1)",
-                got=levels,
-            )
-        return levels
-
     @model_validator(mode="after")
     def _lags_are_known(self) -> Self:
         if any(lag < self.horizon for lag in self.lags):
             raise ConfigError(
-                "LSTMConfig.lags",
+                f"{type(self).__name__}.lags",
                 f"are at least the horizon ({self.horizon}), or they would not be known",
                 got=self.lags,
             )
         if len(set(self.lags)) != len(self.lags):
-            raise ConfigError("LSTMConfig.lags", "are distinct", got=self.lags)
+            raise ConfigError(f"{type(self).__name__}.lags", "are distinct", got=self.lags)
         return self
+
+
+class LSTMConfig(NetworkConfig):
+    """Options of `timeseries/lstm`."""
+
+    hidden_size: Annotated[int, Search(32, 256, log=True)] = Field(
+        default=64, ge=1, description="units of a layer"
+    )
+    num_layers: Annotated[int, Search(1, 3)] = Field(default=2, ge=1, description="stacked LSTM layers")
+    head_size: Annotated[int, Search(32, 256, log=True)] = Field(
+        default=128,
+        ge=0,
+        description="units of the head of a step; 0: one dense layer from the last state to all steps",
+    )
+    residual: bool = Field(default=True, description="predict the difference to the mean of the lags")
+    calendar: CalendarFeatures = Field(
+        default=("hour_sin", "hour_cos", "is_weekend", "weekday_sin", "weekday_cos"),
+        description="calendar features of each row",
+    )
+    item_embedding: int = Field(
+        default=8, ge=0, description="size of what is learnt of each item; 0: nothing"
+    )
 
 
 class LinearConfig(ModelConfig):
@@ -141,3 +153,55 @@ class DriftConfig(ModelConfig):
     """Options of `timeseries/drift`."""
 
     horizon: int | None = Field(default=None, ge=1, description="steps ahead where predict is not told")
+
+
+class GBMConfig(ModelConfig):
+    """Options of `timeseries/gbm`."""
+
+    horizon: int = Field(default=24, ge=1, description="steps ahead it is fitted for")
+    quantile_levels: QuantileLevels = Field(
+        default=_LEVELS, description="levels it answers with, a booster each"
+    )
+    lags: Annotated[int, Search(4, 48, log=True)] = Field(
+        default=12, ge=1, description="last values it sees; their mean is the level changes are told from"
+    )
+    seasons: tuple[int, ...] | None = Field(
+        default=None, description="season lengths in steps; none: a day and a week, where data hold three"
+    )
+    repeats: int = Field(default=2, ge=1, description="last seasons of which it sees the target's phase")
+    calendar: CalendarFeatures | None = Field(
+        default=None,
+        description="calendar features of the row to predict; none: time of day, weekend, and the place in "
+        "the week where training holds eight of them",
+    )
+    num_trees: Annotated[int, Search(50, 800, log=True)] = Field(
+        default=200, ge=1, description="trees of a booster, at most"
+    )
+    learning_rate: Annotated[float, Search(0.01, 0.2, log=True)] = Field(
+        default=0.05, gt=0, le=1, description="weight of a tree"
+    )
+    num_leaves: Annotated[int, Search(7, 127, log=True)] = Field(
+        default=15, ge=2, description="leaves of a tree"
+    )
+    min_leaf: Annotated[int, Search(10, 500, log=True)] = Field(
+        default=50, ge=1, description="training rows a leaf holds at least"
+    )
+    feature_share: Annotated[float, Search(0.3, 1.0)] = Field(
+        default=0.6, gt=0, le=1, description="share of columns a tree may split by"
+    )
+    training_rows: int = Field(
+        default=100_000, ge=1, description="(window, step) pairs drawn for training, at most"
+    )
+    patience: int | None = Field(
+        default=30,
+        ge=1,
+        description="trees without better loss out of sample before a booster stops; none: all",
+    )
+    num_threads: int = Field(default=1, ge=0, description="threads of LightGBM; 0: one a core")
+
+    @field_validator("seasons")
+    @classmethod
+    def _season_lengths(cls, seasons: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if seasons is not None and (any(s < 2 for s in seasons) or len(set(seasons)) != len(seasons)):
+            raise ValueError(f"are distinct lengths of at least 2, got {seasons}")
+        return seasons

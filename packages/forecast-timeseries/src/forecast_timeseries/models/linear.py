@@ -11,19 +11,26 @@ import numpy as np
 from forecast_core.artifacts import State
 from forecast_core.config import ModelConfig
 from forecast_core.data import Panel, PanelWindows
-from forecast_core.errors import DataError, InvalidInputError, ShapeError
+from forecast_core.errors import DataError
 from forecast_core.prediction import MixturePrediction, Prediction
 from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_timeseries.channels import Channels, ChannelScaling
 from forecast_timeseries.configs import LinearConfig
-from forecast_timeseries.known import check_freq, item_positions
+from forecast_timeseries.known import (
+    Known,
+    channels_of,
+    check_history,
+    held_out,
+    steps_within,
+    training_windows,
+    validation_windows,
+)
 from forecast_timeseries.ridge import RidgePath, apply_ridge, moving_average, ridge_error, second_moments
 
 __all__ = ["Linear", "default_context"]
 
 _CHUNK = 4096  # windows held in memory at once
-_HELD_OUT = 0.2  # share of the last origins that choose the penalty and tell the spread
 _STRENGTHS = np.logspace(-5.0, 2.0, 29)
 _SEASONS = 14  # of context, where data allow
 _LONGEST = 512  # rows of context that are chosen unasked
@@ -51,9 +58,7 @@ class Linear(Predictor[Panel]):
 
     config: LinearConfig
 
-    _items: tuple[int | str, ...] = ()
-    _targets: tuple[str, ...] = ()
-    _freq: str
+    _known: Known
     _context: int
     _strength: float
     _scaling: ChannelScaling
@@ -64,20 +69,23 @@ class Linear(Predictor[Panel]):
 
     def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
         panel = data.panel if isinstance(data, PanelWindows) else data
-        self._items, self._targets, self._freq = panel.item_ids, panel.target_names, str(panel.freq)
-        self._context = self.config.context_length or default_context(panel, horizon=self.config.horizon)
-        rows, items = self._origins("data", data)
-        self._scaling = ChannelScaling.fit(panel.values[: int(rows.max()) + self.config.horizon + 1])
-        series = self._channels(panel)
-        windows = self._usable("data", series, rows, items)
+        horizon = self.config.horizon
+        self._known = Known.of(panel)
+        self._context = self.config.context_length or default_context(panel, horizon=horizon)
+        drawn = training_windows("data", data, context=self._context, horizon=horizon)
+        self._scaling = ChannelScaling.fit(panel.values[: int(drawn.rows.max()) + horizon + 1])
+        series, windows = self._usable("data", drawn)
         if validation is None:
-            early, late = self._held_out(windows[0], panel)
+            early, late = held_out(windows[0], context=self._context, horizon=horizon)
             held, of_held = tuple(each[late] for each in windows), series
-            known = self._known_channels(panel)
+            known = self._known.channels(panel)
             moments = self._moments(series, tuple(each[early] for each in windows))
         else:
             moments = self._moments(series, windows)
-            of_held, held, known = self._validation_windows(panel, validation)
+            later = validation_windows(panel, validation, context=self._context, horizon=horizon)
+            self._known.check(later.panel)
+            of_held, held = self._usable("validation", later)
+            known = self._known.channels(later.panel)
         held_moments = self._moments(of_held, held)
         path = self._path(moments)
         self._strength = self._chosen(path, held_moments)
@@ -87,21 +95,6 @@ class Linear(Predictor[Panel]):
             between = ~early & ~late
             moments += held_moments + self._moments(series, tuple(each[between] for each in windows))
             self._weights = self._path(moments).weights(self._strength)
-
-    def _held_out(self, rows: np.ndarray, panel: Panel) -> tuple[np.ndarray, np.ndarray]:
-        """Which windows end before the first origin held out, and which are held out, [n] each."""
-        first, last = int(rows.min()), int(rows.max())
-        begin = last + 1 - max(round((last + 1 - first) * _HELD_OUT), 1)
-        early = rows + self.config.horizon <= begin
-        if not early.any():
-            raise ShapeError(
-                "data",
-                f"leaves windows before those held out (context_length = {self._context}, "
-                f"horizon = {self.config.horizon})",
-                got=f"{panel.known_rows} rows",
-                hint="give more rows, a shorter context_length or horizon, or validation=",
-            )
-        return early, rows >= begin
 
     def _chosen(self, path: RidgePath, held: np.ndarray) -> float:
         if self.config.ridge is not None:
@@ -120,24 +113,11 @@ class Linear(Predictor[Panel]):
         np.fill_diagonal(basis[self._context :, 2 * self._context :], 1.0)
         return RidgePath(moments, inputs=inputs, basis=basis)
 
-    def _origins(self, argument: str, data: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and items of the windows of some data."""
-        if not isinstance(data, PanelWindows):
-            data = data.windows(context_length=self._context, horizon=self.config.horizon)
-        elif data.horizon != self.config.horizon:
-            raise InvalidInputError(
-                argument, f"has windows of the horizon {self.config.horizon}", got=data.horizon
-            )
-        self._check_context(argument, data.rows)
-        return data.rows, data.items
-
-    def _usable(
-        self, argument: str, series: Channels, rows: np.ndarray, items: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and channels of the windows that can be learnt from."""
-        targets = len(self._targets)
-        rows = np.repeat(rows, targets)
-        channels = (items[:, None] * targets + np.arange(targets)).reshape(-1)  # [n*target]
+    def _usable(self, argument: str, windows: PanelWindows) -> tuple[Channels, tuple[np.ndarray, np.ndarray]]:
+        """The series of some windows' panel; rows and channels of those windows that can be learnt from."""
+        series, targets = self._channels(windows.panel), len(self._known.targets)
+        rows = np.repeat(windows.rows, targets)
+        channels = channels_of(windows.items, targets=targets)  # [n*target]
         good = series.complete(rows, channels, context=self._context, horizon=self.config.horizon)
         if not good.any():
             raise DataError(
@@ -145,32 +125,7 @@ class Linear(Predictor[Panel]):
                 "holds a window with every target and three quarters of its context observed",
                 hint="choose a shorter horizon or context_length, or fill gaps first",
             )
-        return rows[good], channels[good]
-
-    def _validation_windows(
-        self, train: Panel, validation: Any
-    ) -> tuple[Channels, tuple[np.ndarray, np.ndarray], np.ndarray]:
-        """Channels and windows of validation data, which reach back into the training rows before it, and
-        the position of each channel in training.
-        """
-        if isinstance(validation, PanelWindows):
-            panel = validation.panel
-            self._check_columns(panel)
-            rows, items = self._origins("validation", validation)
-        else:
-            self._check_columns(validation)
-            known = train.known_rows
-            follows = train.freq.shift(train.timestamps[known - 1], 1) == validation.timestamps[0]
-            panel = train.extended(validation) if follows else validation
-            rows, items = self._origins("validation", panel)
-            if follows:
-                rows, items = rows[rows >= known - 1], items[rows >= known - 1]
-        if not len(rows):
-            raise ShapeError(
-                "validation", f"has at least horizon = {self.config.horizon} rows", got=len(validation)
-            )
-        series = self._channels(panel)
-        return series, self._usable("validation", series, rows, items), self._known_channels(panel)
+        return series, (rows[good], channels[good])
 
     def _chunks(
         self, series: Channels, windows: tuple[np.ndarray, ...]
@@ -219,9 +174,9 @@ class Linear(Predictor[Panel]):
         return self.config.context_length or default_context(data, horizon=self.config.horizon)
 
     def _predict(self, data: Panel, *, horizon: int | None) -> Prediction:
-        steps = self._supported(horizon)
+        steps = steps_within(horizon, self.config.horizon)
         rows = np.full(len(data.item_ids), data.known_rows - 1)
-        self._check_context("data", rows)
+        check_history("data", rows, context=self._context)
         recent = data.rows(data.known_rows - self._context, data.known_rows)
         if not np.isnan(recent.values).any():  # else what fills a gap may lie before it
             data, rows = recent, np.full(len(rows), self._context - 1)
@@ -236,8 +191,8 @@ class Linear(Predictor[Panel]):
 
     def _predict_windows(self, windows: Any) -> Prediction:
         assert isinstance(windows, PanelWindows)
-        steps = self._supported(windows.horizon)
-        self._check_context("windows", windows.rows)
+        steps = steps_within(windows.horizon, self.config.horizon)
+        check_history("windows", windows.rows, context=self._context)
         return self._answer(
             windows.panel,
             windows.rows,
@@ -251,11 +206,11 @@ class Linear(Predictor[Panel]):
         self, panel: Panel, rows: np.ndarray, items: np.ndarray, *, steps: tuple[int, ...], **identity: Any
     ) -> MixturePrediction:
         """Predictions after each (row, item)."""
-        self._check_columns(panel)
-        series, targets = self._channels(panel), len(self._targets)
+        self._known.check(panel)
+        series, targets = self._channels(panel), len(self._known.targets)
         rows = np.repeat(rows, targets)
-        position = (items[:, None] * targets + np.arange(targets)).reshape(-1)  # [n*target], in the panel
-        known = self._known_channels(panel)[position]
+        position = channels_of(items, targets=targets)  # [n*target], in the panel
+        known = self._known.channels(panel)[position]
         means = np.empty((len(rows), len(steps)))
         for at in range(0, len(rows), _CHUNK):
             chunk = slice(at, at + _CHUNK)
@@ -272,77 +227,32 @@ class Linear(Predictor[Panel]):
             means=means.reshape(shape).transpose(0, 2, 1)[..., None],
             sigmas=sigmas.reshape(shape).transpose(0, 2, 1)[..., None],
             steps=steps,
-            target_names=self._targets,
+            target_names=self._known.targets,
             **identity,
         )
 
-    # checks
-
     def _channels(self, panel: Panel) -> Channels:
-        scaling = self._scaling.take(self._known_channels(panel))
+        scaling = self._scaling.take(self._known.channels(panel))
         return Channels.of(panel, scaling=scaling, calendar=self.config.calendar)
-
-    def _supported(self, horizon: int | None) -> int:
-        steps = self.config.horizon if horizon is None else horizon
-        if steps > self.config.horizon:
-            raise InvalidInputError(
-                "horizon",
-                f"is at most {self.config.horizon}, what the model was fitted for",
-                got=steps,
-                hint="set horizon= when creating the model",
-            )
-        return steps
-
-    def _check_context(self, argument: str, rows: np.ndarray) -> None:
-        short = np.flatnonzero(rows + 1 < self._context)
-        if len(short):
-            raise ShapeError(
-                argument,
-                f"has at least context_length = {self._context} rows up to each origin",
-                place=f"window {short[0]}",
-                got=f"{rows[short[0]] + 1} rows",
-            )
-
-    def _check_columns(self, panel: Panel) -> None:
-        check_freq(panel, self._freq)
-        if panel.target_names != self._targets:
-            raise DataError(
-                "data.target_names",
-                f"is {list(self._targets)}, as in training",
-                got=list(panel.target_names),
-            )
-
-    def _known_channels(self, panel: Panel) -> np.ndarray:
-        """Position in training of each channel of a panel, [item*target]."""
-        index = item_positions(panel, self._items)
-        targets = len(self._targets)
-        channels: np.ndarray = (index[:, None] * targets + np.arange(targets)).reshape(-1)
-        return channels
 
     # storage
 
     def _state(self) -> State:
-        known = {
-            "items": list(self._items),
-            "targets": list(self._targets),
-            "freq": self._freq,
-            "context_length": self._context,
-            "ridge": self._strength,
-        }
+        fitted = {"context_length": self._context, "ridge": self._strength}
         arrays = {
             "weights": self._weights,
             "spread": self._spread,
             "mean": self._scaling.mean,
             "scale": self._scaling.scale,
         }
-        return State(arrays=arrays, texts={"fitted.json": json.dumps(known)})
+        texts = {"known.json": self._known.to_json(), "fitted.json": json.dumps(fitted)}
+        return State(arrays=arrays, texts=texts)
 
     def _load_state(self, state: State) -> None:
-        known = json.loads(state.texts["fitted.json"])
-        self._items, self._targets = tuple(known["items"]), tuple(known["targets"])
-        self._freq, self._context = known["freq"], int(known["context_length"])
-        self._strength = float(known["ridge"])
-        channels = len(self._items) * len(self._targets)
+        self._known = Known.from_json(state.texts["known.json"])
+        fitted = json.loads(state.texts["fitted.json"])
+        self._context, self._strength = int(fitted["context_length"]), float(fitted["ridge"])
+        channels = len(self._known.items) * len(self._known.targets)
         expected = {
             "weights": (1 + self._context + len(self.config.calendar), self.config.horizon),
             "spread": (channels, self.config.horizon),

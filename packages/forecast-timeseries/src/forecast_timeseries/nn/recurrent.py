@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
-from forecast_timeseries.nn.tensors import Layout, WindowBatch
+from forecast_timeseries.nn.normalising import window_statistics
+from forecast_timeseries.nn.tensors import Layout, Scaled, WindowBatch
 
-__all__ = ["LSTMNetwork", "Scaled"]
-
-_LEAST_SPREAD = 0.05  # of the item's spread in training
-
-
-class Scaled(NamedTuple):
-    """Output in normalised units [n, horizon, target, out], and what turns it back to the units of the
-    tensors: value = output * scale + shift, both [n, 1, target]; truth [n, horizon, target] and whether
-    it was observed.
-    """
-
-    output: Tensor
-    shift: Tensor
-    scale: Tensor
-    truth: Tensor
-    observed: Tensor
+__all__ = ["LSTMNetwork"]
 
 
 class LSTMNetwork(nn.Module):
     """Context -> LSTM -> last state; last state + what is known of a step -> that step's parameters.
 
     Known of a step: its calendar, lagged targets, future covariates, its place in the horizon, the item's
-    embedding and static covariates. Targets and lags come on the scale of their item in training; with
-    `per_window` they are normalised further by the window's own observed mean and spread.
+    embedding and static covariates. With head_size 0 one dense layer makes all steps of the last state,
+    the embedding and the static covariates instead. Targets and lags come on the scale of their item in
+    training; with `per_window` they are normalised further by the window's own observed mean and spread.
     """
 
     def __init__(
@@ -56,7 +41,6 @@ class LSTMNetwork(nn.Module):
         self.outputs, self.per_window, self.residual = outputs, per_window, residual and layout.lags > 0
         self.embedding = nn.Embedding(items, item_embedding) if item_embedding else None
         constant = item_embedding + layout.static
-        ahead = layout.known_ahead + layout.calendar
         self.lstm = nn.LSTM(
             layout.width + layout.calendar,
             hidden_size,
@@ -65,6 +49,11 @@ class LSTMNetwork(nn.Module):
             batch_first=True,
         )
         self.dropout = nn.Dropout(dropout)
+        self.dense: nn.Linear | None = None
+        if not head_size:
+            self.dense = nn.Linear(hidden_size + constant, horizon * layout.targets * outputs)
+            return
+        ahead = layout.known_ahead + layout.calendar
         self.from_state = nn.Linear(hidden_size + constant, head_size)
         self.from_step = nn.Linear(ahead, head_size, bias=False) if ahead else None
         self.place = nn.Parameter(torch.zeros(horizon, head_size))
@@ -76,7 +65,7 @@ class LSTMNetwork(nn.Module):
         t, lags, context = self.layout.targets, self.layout.lags, self.context_length
         series = batch.series  # [n, context + horizon, width]
         values, observed = series[..., :t], series[..., t : 2 * t]
-        shift, scale = self._normalisation(values[:, :context], observed[:, :context])
+        shift, scale = window_statistics(values[:, :context], observed[:, :context], used=self.per_window)
         normal = (values - shift) / scale * observed
         rest = series[..., 2 * t :]
         if lags:
@@ -90,26 +79,25 @@ class LSTMNetwork(nn.Module):
         constant = [self.dropout(state[-1]), batch.static]
         if self.embedding is not None:
             constant.append(self.embedding(batch.items))
-        known = self._known_ahead(rest[:, context:], batch.clock[:, context:])
-        hidden = self.from_state(torch.cat(constant, -1))[:, None] + self.place  # [n, horizon, head]
-        if self.from_step is not None:
-            hidden = hidden + self.from_step(known)
-        hidden = torch.relu(hidden)
-        hidden = hidden + torch.relu(self.mix(self.dropout(hidden)))
-        output = torch.unflatten(self.out(hidden), -1, (t, self.outputs))  # [n, horizon, target, out]
+        read_out = torch.cat(constant, -1)
+        if self.dense is None:
+            output = self._steps(read_out, self._known_ahead(rest[:, context:], batch.clock[:, context:]))
+        else:
+            output = self.dense(read_out).unflatten(-1, (self.horizon, t, self.outputs))
         if self.residual:
             output = output + self._lag_mean(rest[:, context:])[..., None]
         return Scaled(output, shift, scale, values[:, context:], observed[:, context:] > 0)
 
-    def _normalisation(self, values: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        count = observed.sum(1, keepdim=True)  # [n, 1, target]
-        if not self.per_window:
-            return torch.zeros_like(count), torch.ones_like(count)
-        shift = (values * observed).sum(1, keepdim=True) / count.clamp_min(1.0)
-        spread = (((values - shift) * observed) ** 2).sum(1, keepdim=True) / count.clamp_min(1.0)
-        # A window that was hardly observed stays on its item's scale; one that hardly changes, nearly so.
-        scale = torch.where(count > 1, spread.sqrt().clamp_min(_LEAST_SPREAD), 1.0)
-        return shift, scale
+    def _steps(self, constant: Tensor, known: Tensor) -> Tensor:
+        """Output [n, horizon, target, out] of what is constant [n, c] and what is known of each step
+        [n, horizon, k].
+        """
+        hidden = self.from_state(constant)[:, None] + self.place  # [n, horizon, head]
+        if self.from_step is not None:
+            hidden = hidden + self.from_step(known)
+        hidden = torch.relu(hidden)
+        hidden = hidden + torch.relu(self.mix(self.dropout(hidden)))
+        return torch.unflatten(self.out(hidden), -1, (self.layout.targets, self.outputs))
 
     def _known_ahead(self, rest: Tensor, clock: Tensor) -> Tensor:
         lags = 2 * self.layout.targets * self.layout.lags

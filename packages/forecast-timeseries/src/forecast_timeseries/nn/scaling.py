@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
 from forecast_core.data import Panel
-from forecast_core.preprocessing import StandardScaler
+from forecast_core.preprocessing import MinMaxScaler, Scaler, StandardScaler
 
 __all__ = ["PanelScaling"]
 
@@ -28,8 +28,9 @@ class PanelScaling:
     scale: Mapping[str, np.ndarray]
 
     @classmethod
-    def fit(cls, panel: Panel, *, rows: int) -> Self:
-        """From the first `rows` rows."""
+    def fit(cls, panel: Panel, *, rows: int, how: Literal["standard", "minmax"] = "standard") -> Self:
+        """From the first `rows` rows: mean and standard deviation, or smallest value and range."""
+        kind: type[Scaler] = StandardScaler if how == "standard" else MinMaxScaler
         parts: dict[str, tuple[np.ndarray | None, int | tuple[int, ...]]] = {
             "targets": (panel.values[:rows], 0),
             "past": (_first(panel.past_covariates, rows), (0, 1)),
@@ -39,7 +40,7 @@ class PanelScaling:
         shift, scale = {}, {}
         for name, (values, axis) in parts.items():
             if values is not None:
-                state = StandardScaler().fit(values, axis=axis).state()
+                state = kind().fit(values, axis=axis).state()
                 last = values.shape[1:] if name == "targets" else values.shape[-1:]
                 shift[name], scale[name] = state["shift"].reshape(last), state["scale"].reshape(last)
         return cls(shift, scale)

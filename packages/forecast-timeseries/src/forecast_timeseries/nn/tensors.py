@@ -14,7 +14,7 @@ from forecast_core.data import Panel
 from forecast_core.data.calendar import calendar_features
 from forecast_timeseries.nn.scaling import PanelScaling
 
-__all__ = ["Layout", "SeriesTensors", "WindowBatch", "WindowSource"]
+__all__ = ["Layout", "Scaled", "SeriesTensors", "WindowBatch", "WindowSource"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,19 @@ class WindowBatch(NamedTuple):
     clock: Tensor
     items: Tensor
     static: Tensor
+
+
+class Scaled(NamedTuple):
+    """Output in normalised units [n, horizon, target, out], and what turns it back to the units of the
+    tensors: value = output * scale + shift, both [n, 1, target]; truth [n, horizon, target] and whether
+    it was observed.
+    """
+
+    output: Tensor
+    shift: Tensor
+    scale: Tensor
+    truth: Tensor
+    observed: Tensor
 
 
 class SeriesTensors:
@@ -122,6 +135,7 @@ class WindowSource:
         self, tensors: SeriesTensors, rows: np.ndarray, items: np.ndarray, *, context: int, horizon: int
     ) -> None:
         device = tensors.series.device
+        self.layout = tensors.layout
         self.length, self.rows = context + horizon, tensors.rows
         self.static = tensors.static
         self.starts = torch.from_numpy(np.asarray(rows, dtype=np.int64) - context + 1).to(device)

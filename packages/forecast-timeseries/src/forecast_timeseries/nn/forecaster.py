@@ -1,0 +1,270 @@
+"""`NetworkForecaster`: all that models with a network over windows share, from fitting to storage."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from forecast_core.artifacts import State
+from forecast_core.data import Panel, PanelWindows
+from forecast_core.errors import DataError, NotFittedError
+from forecast_core.losses import gaussian_nll, masked_reduce, pinball_loss
+from forecast_core.prediction import (
+    ForecastPrediction,
+    MixturePrediction,
+    PointPrediction,
+    Prediction,
+    QuantilePrediction,
+)
+from forecast_core.predictor import Predictor
+from forecast_core.run import Run
+from forecast_core.training import TrainingOptions, fit_network, training_device
+from forecast_timeseries.configs import NetworkConfig
+from forecast_timeseries.known import (
+    Known,
+    check_history,
+    steps_within,
+    training_windows,
+    validation_windows,
+)
+from forecast_timeseries.nn.scaling import PanelScaling
+from forecast_timeseries.nn.tensors import Layout, Scaled, SeriesTensors, WindowBatch, WindowSource
+
+__all__ = ["NetworkForecaster"]
+
+_CHUNK = 4096  # windows predicted in one forward pass
+_SIGMA_FLOOR = 1e-3  # in normalised units
+_VALIDATION_WINDOWS = 20_000  # more are thinned out evenly, by origin
+
+
+class NetworkForecaster(Predictor[Panel]):
+    """One network for all items and all steps of the horizon at once; subclasses build it.
+
+    Windows are drawn from every item and origin of the training rows that hold an observed target; if
+    validation rows follow them, its windows reach back into the training rows for context. Items of a
+    new panel are matched by id; an unknown item is an error.
+    """
+
+    accepts_windows = True
+
+    config: NetworkConfig
+
+    _network: nn.Module | None = None
+    _layout: Layout
+    _known: Known
+    _scaling: PanelScaling
+
+    @abstractmethod
+    def _build(self, layout: Layout, *, items: int, outputs: int) -> nn.Module:
+        """A network from a `WindowBatch` to `Scaled`, with `outputs` numbers a step and target."""
+
+    # fitting
+
+    def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
+        config = self.config
+        training_device(config.device)
+        windows = self._useful("data", self._windows_of("data", data))
+        panel = windows.panel
+        self._known = Known.of(panel)
+        rows = int(windows.rows.max()) + config.horizon + 1
+        self._scaling = PanelScaling.fit(panel, rows=rows, how=config.scaling)
+        source = self._source(windows)
+        self._layout = source.layout
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = self._new_network()
+        network.to(config.device)
+        fit_network(
+            network,
+            source,
+            self._loss(),
+            options=TrainingOptions(
+                max_epochs=config.max_epochs,
+                batch_size=config.batch_size,
+                learning_rate=config.learning_rate,
+                weight_decay=config.weight_decay,
+                schedule=config.schedule,
+                windows_per_epoch=config.windows_per_epoch,
+                patience=config.patience,
+                gradient_clip=config.gradient_clip,
+                device=config.device,
+                precision=config.precision,
+            ),
+            seed=seed,
+            validation=None if validation is None else self._validation_source(panel, validation),
+            run=run,
+        )
+        self._network = network.eval()
+
+    def _windows_of(self, argument: str, data: Any) -> PanelWindows:
+        config = self.config
+        return training_windows(argument, data, context=config.context_length, horizon=config.horizon)
+
+    def _useful(self, argument: str, windows: PanelWindows) -> PanelWindows:
+        """Those whose horizon holds an observed target."""
+        observed = ~np.isnan(windows.panel.values).all(axis=2)  # [time, item]
+        count = np.concatenate(
+            [np.zeros((1, observed.shape[1]), dtype=np.int64), np.cumsum(observed, axis=0)]
+        )
+        ends = windows.rows + self.config.horizon + 1
+        useful = count[ends, windows.items] > count[windows.rows + 1, windows.items]
+        if not useful.any():
+            raise DataError(argument, "holds an observed target within some window's horizon")
+        return windows.take(useful)
+
+    def _validation_source(self, train: Panel, validation: Any) -> WindowSource:
+        config = self.config
+        windows = validation_windows(train, validation, context=config.context_length, horizon=config.horizon)
+        windows = self._useful("validation", windows)
+        self._known.check(windows.panel)
+        rows = windows.rows
+        stride = max(len(np.unique(rows)) * len(windows.panel.item_ids) // _VALIDATION_WINDOWS, 1)
+        return self._source(windows.take((rows - rows.min()) % stride == 0))
+
+    def _source(self, windows: PanelWindows, *, extra: int = 0) -> WindowSource:
+        config, panel = self.config, windows.panel
+        tensors = SeriesTensors(
+            panel,
+            scaling=self._scaling.of_items(self._known.positions(panel)),
+            lags=config.lags,
+            calendar=config.calendar,
+            extra=extra,
+            device=config.device,
+        )
+        return tensors.source(
+            windows.rows, windows.items, context=config.context_length, horizon=config.horizon
+        )
+
+    def _new_network(self) -> nn.Module:
+        config = self.config
+        outputs = {"quantile": len(config.quantile_levels), "gaussian": 2, "point": 1}[config.head]
+        return self._build(self._layout, items=len(self._known.items), outputs=outputs)
+
+    def _loss(self) -> Any:
+        """Pinball, Gaussian NLL, absolute or squared error in normalised units; by scale: in the target's
+        unit.
+        """
+        config = self.config
+        levels = torch.tensor(config.quantile_levels, device=config.device)
+        spread = self._scaling.scale["targets"]
+        size = torch.tensor(spread / spread.mean(), dtype=torch.float32, device=config.device)
+
+        def loss(module: nn.Module, batch: WindowBatch) -> Tensor:
+            out: Scaled = module(batch)
+            truth = (out.truth - out.shift) / out.scale
+            if config.head == "quantile":
+                each = pinball_loss(truth, out.output, levels=levels, reduction="none")
+            elif config.head == "gaussian":
+                mean, sigma = _gaussian(out.output)
+                each = gaussian_nll(truth, mean, sigmas=sigma, reduction="none")
+            else:
+                error = out.output[..., 0] - truth
+                each = error.abs() if config.point_loss == "absolute" else error**2
+            if config.weighting == "scale":
+                each = each * out.scale * size[batch.items][:, None]
+            return masked_reduce(each, out.observed)
+
+        return loss
+
+    # predicting
+
+    def _predict(self, data: Panel, *, horizon: int | None) -> Prediction:
+        config = self.config
+        steps = steps_within(horizon, config.horizon)
+        self._known.check(data)
+        known, items = data.known_rows, len(data.item_ids)
+        check_history("data", np.full(items, known - 1), context=config.context_length)
+        data.future_values(steps)
+        # Only the rows the context and its lags reach are needed.
+        reach = config.context_length + max(config.lags, default=0)
+        panel = data.rows(max(known - reach, 0), min(known + steps, len(data)))
+        windows = PanelWindows(
+            panel, config.context_length, steps, np.full(items, panel.known_rows - 1), np.arange(items)
+        )
+        return self._answer(windows, data.future_timestamps(steps), item_ids=data.item_ids)
+
+    def _predict_windows(self, windows: Any) -> Prediction:
+        assert isinstance(windows, PanelWindows)
+        steps_within(windows.horizon, self.config.horizon)
+        self._known.check(windows.panel)
+        check_history("windows", windows.rows, context=self.config.context_length)
+        return self._answer(windows, windows.timestamps(), item_ids=windows.item_ids)
+
+    def _answer(self, windows: PanelWindows, timestamps: np.ndarray, **identity: Any) -> ForecastPrediction:
+        """Predictions of all windows, for the steps of their horizon."""
+        network, source = self._fitted(), self._source(windows, extra=self.config.horizon)
+        items = self._known.positions(windows.panel)[windows.items]
+        index = torch.from_numpy(items).to(source.items.device)
+        parts = []
+        with torch.inference_mode():
+            for chunk in torch.split(torch.arange(len(source), device=index.device), _CHUNK):
+                batch = source.batch(chunk)._replace(items=index[chunk])
+                parts.append(self._parameters(network(batch), windows.horizon))
+        shift, scale = (
+            part["targets"][items][:, None, :, None] for part in (self._scaling.shift, self._scaling.scale)
+        )
+        location, *spread = (np.concatenate(each) for each in zip(*parts, strict=True))
+        location = location * scale + shift  # in float64, [n, horizon, target, out]
+        identity |= {
+            "steps": tuple(range(1, windows.horizon + 1)),
+            "timestamps": timestamps,
+            "target_names": self._known.targets,
+        }
+        if self.config.head == "quantile":
+            levels = np.array(self.config.quantile_levels)
+            return QuantilePrediction(levels=levels, values=location, **identity)
+        if self.config.head == "gaussian":
+            weights = np.ones((len(location), 1, 1, 1))
+            return MixturePrediction(weights=weights, means=location, sigmas=spread[0] * scale, **identity)
+        return PointPrediction(values=location[..., 0], **identity)
+
+    def _parameters(self, out: Scaled, steps: int) -> list[np.ndarray]:
+        """Parameters of the head on the scale of training, [n, steps, target, out] each, in float64."""
+        shift, scale = out.shift[..., None], out.scale[..., None]
+        output = out.output[:, :steps]
+        if self.config.head == "quantile":
+            quantiles = (output * scale + shift).sort(dim=-1).values  # rearranged, so that none cross
+            return [quantiles.double().cpu().numpy()]
+        if self.config.head == "gaussian":
+            mean, sigma = _gaussian(output)
+            means = mean[..., None] * scale + shift
+            sigmas = sigma[..., None] * scale
+            return [means.double().cpu().numpy(), sigmas.double().cpu().numpy()]
+        return [(output * scale + shift).double().cpu().numpy()]
+
+    def _fitted(self) -> nn.Module:
+        if self._network is None:
+            raise NotFittedError(f"{self.spec.id} has to be fitted first; call fit(train)")
+        return self._network
+
+    # storage
+
+    def _state(self) -> State:
+        network = self._fitted()
+        arrays = {f"network.{k}": v.cpu().numpy() for k, v in network.state_dict().items()}
+        known = {**json.loads(self._known.to_json()), "layout": asdict(self._layout)}
+        return State(arrays={**arrays, **self._scaling.state()}, texts={"inputs.json": json.dumps(known)})
+
+    def _load_state(self, state: State) -> None:
+        text = state.texts["inputs.json"]
+        self._known, self._layout = Known.from_json(text), Layout(**json.loads(text)["layout"])
+        self._scaling = PanelScaling.from_state(state.arrays)
+        network = self._new_network()
+        tensors = {
+            name.removeprefix("network."): torch.from_numpy(np.array(value))
+            for name, value in state.arrays.items()
+            if name.startswith("network.")
+        }
+        network.load_state_dict(tensors)
+        self._network = network.to(self.config.device).eval()
+
+
+def _gaussian(output: Tensor) -> tuple[Tensor, Tensor]:
+    mean, raw = output.unbind(-1)
+    return mean, nn.functional.softplus(raw) + _SIGMA_FLOOR
