@@ -35,7 +35,7 @@ import numpy as np
 
 import forecast_core as fc
 from forecast_core.series.sample import sample_panel
-from forecast_core.serving import Stream
+from forecast_core.series.stream import Stream
 from forecast_core.serving.answers import iso
 
 CLIENTS, RATE, HORIZON, CONTEXT, LIMIT = 32, 100.0, 24, 168, 0.1

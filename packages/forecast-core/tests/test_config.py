@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from hypothesis import given, strategies as st
@@ -17,6 +18,8 @@ numbers = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
 class ToyConfig(ModelConfig):
     """Options of a toy."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"deep": {"layers": 9, "lags": (1, 2)}}
 
     learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(default=1e-3, gt=0)
     layers: Annotated[int, Search(1, 3, step=1)] = 2
@@ -103,3 +106,21 @@ def test_a_run_is_saved_whole_as_json() -> None:
     assert RunConfig(**json.loads(run.model_dump_json())) == run
     with pytest.raises(ConfigError, match="DataConfig"):
         RunConfig(model="series/naive", data=DataConfig(source="a.csv", layout="tall"))  # type: ignore[arg-type]
+
+
+def test_a_preset_gives_fields_that_others_change() -> None:
+    config = ToyConfig(preset="deep", lags=(7,))  # type: ignore[call-arg]
+    assert config == ToyConfig(layers=9, lags=(7,))
+    assert "preset" not in config.model_dump()
+    assert config.replace(layers=1).layers == 1
+
+
+@pytest.mark.parametrize("name", ["depe", None, 3])
+def test_an_unknown_preset_is_refused_with_near_misses(name: object) -> None:
+    with pytest.raises(ConfigError, match=r"ToyConfig\.preset: is one of deep"):
+        ToyConfig(preset=name)  # type: ignore[call-arg]
+
+
+def test_without_presets_the_word_is_a_field_like_any_other() -> None:
+    with pytest.raises(ConfigError, match="preset: is not a field"):
+        DataConfig(source="x", preset="deep")  # type: ignore[call-arg]

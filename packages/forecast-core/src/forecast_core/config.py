@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from forecast_core.errors import ConfigError
+from forecast_core.errors import ConfigError, near_misses
 from forecast_core.validation import typed_error
 
 __all__ = ["DataConfig", "ModelConfig", "RunConfig", "Search", "search_space"]
@@ -43,18 +43,35 @@ class Search:
 class ModelConfig(BaseModel):
     """Base of every model's configuration: frozen, unknown fields refused, numbers finite.
 
-    Describe each field with `Field(description=...)`; the command line, docs and forms show it. Raises
-    ConfigError naming the field, with near misses for an unknown one.
+    Describe each field with `Field(description=...)`; the command line, docs and forms show it. `presets`
+    are named sets of fields: `Config(preset="name", ...)` begins with those and changes what else is given.
+    Raises ConfigError naming the field, with near misses for an unknown one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
     def __init__(self, **fields: Any) -> None:
+        if type(self).presets and "preset" in fields:
+            fields = {**self._preset(fields["preset"]), **fields}
+            del fields["preset"]
         try:
             super().__init__(**fields)
         except ValidationError as error:
             owner, known = type(self).__name__, type(self).model_fields
             raise typed_error(owner, error, known=known, kind=ConfigError) from error
+
+    @classmethod
+    def _preset(cls, name: Any) -> Mapping[str, Any]:
+        if not isinstance(name, str) or name not in cls.presets:
+            raise ConfigError(
+                f"{cls.__name__}.preset",
+                f"is one of {', '.join(cls.presets)}",
+                got=repr(name),
+                hint=near_misses(str(name), cls.presets),
+            )
+        return cls.presets[name]
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed; validated again."""

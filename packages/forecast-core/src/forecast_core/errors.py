@@ -15,6 +15,7 @@ __all__ = [
     "ArtifactVersionError",
     "CapabilityError",
     "ConfigError",
+    "ConflictError",
     "DataError",
     "DuplicateIdError",
     "ForecastError",
@@ -73,6 +74,10 @@ class FrequencyError(DataError):
 
 class MissingFutureError(DataError):
     """Known-future covariates are needed past the end of the data and were not given."""
+
+
+class ConflictError(ForecastError):
+    """What is given contradicts what is held, such as another value for a row of a stream."""
 
 
 class ConfigError(InvalidInputError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -181,7 +182,7 @@ class ConfigField(BaseModel):
 
 
 class ModelDescription(BaseModel):
-    """A model's spec, whether its libraries are here, and its options."""
+    """A model's spec, whether its libraries are here, its options, and the presets of them by name."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -189,6 +190,7 @@ class ModelDescription(BaseModel):
     installed: bool
     fields: tuple[ConfigField, ...]
     config_schema: dict[str, JsonValue]
+    presets: dict[str, dict[str, JsonValue]]
 
 
 def describe_model(model_id: str) -> ModelDescription:
@@ -208,7 +210,13 @@ def describe_model(model_id: str) -> ModelDescription:
         for name, info in config.model_fields.items()
     )
     missing = [name for name in spec.requires if find_spec(name) is None]
-    return ModelDescription(spec=spec, installed=not missing, fields=fields, config_schema=schema)
+    return ModelDescription(
+        spec=spec,
+        installed=not missing,
+        fields=fields,
+        config_schema=schema,
+        presets=json.loads(json.dumps(config.presets)),
+    )
 
 
 def _search_values(search: Any) -> dict[str, JsonValue]:
@@ -234,6 +242,8 @@ def _type_text(schema: dict[str, Any], defs: dict[str, Any]) -> str:
 
 def create_model(model_id: str, config: ModelConfig | None = None, /, **params: Any) -> Predictor[Any]:
     """A new, unfitted predictor, configured by keyword or by one config object.
+
+    preset="name" begins with one of the presets that `describe_model` lists.
 
     Raises UnknownIdError, ConfigError naming the wrong field, MissingDependencyError saying what to
     install, or PluginError if the plugin's class breaks the rules.

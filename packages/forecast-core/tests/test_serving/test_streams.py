@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import forecast_core as fc
-from forecast_core.errors import DataError, FrequencyError, InvalidInputError, ShapeError
+from forecast_core.errors import ConflictError, DataError, FrequencyError, InvalidInputError, ShapeError
 from forecast_core.series.sample import sample_panel
+from forecast_core.series.stream import Stream
 from forecast_core.serving.answers import iso
-from forecast_core.serving.streams import Stream, StreamConflictError
 
 START = np.datetime64("2024-03-30T20:00", "us")
 
@@ -90,7 +90,7 @@ def test_contradiction_takes_nothing_of_a_request() -> None:
     before = stream.panel()
     values = np.ones((2, 2, 1))
     values[0, 1] = 5.0
-    with pytest.raises(StreamConflictError, match=r"item 'b', 'target' is 1.0 already, got 5.0"):
+    with pytest.raises(ConflictError, match=r"item 'b', 'target' is 1.0 already, got 5.0"):
         stream.append(stamps[1:], values)
     assert stream.panel() == before
 
@@ -164,7 +164,7 @@ def test_appending_again_is_safe_and_contradiction_a_conflict(fed: Any, panel: f
     other["context"]["target"][0][0] += 1.0
     conflict = fed.post("/streams/s/append", other)
     assert conflict.status_code == 409
-    assert conflict.json()["error"]["type"] == "StreamConflictError"
+    assert conflict.json()["error"]["type"] == "ConflictError"
 
 
 def test_streams_are_created_once_and_deleted(fed: Any) -> None:

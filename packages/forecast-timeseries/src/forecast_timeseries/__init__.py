@@ -12,16 +12,26 @@ if TYPE_CHECKING:
         GBMConfig as GBMConfig,
         LinearConfig as LinearConfig,
         LSTMConfig as LSTMConfig,
+        PatchTransformerConfig as PatchTransformerConfig,
     )
+    from forecast_timeseries.history import LiveScores as LiveScores, PredictionHistory as PredictionHistory
     from forecast_timeseries.readers import (
         read_long as read_long,
         read_wide as read_wide,
         resample as resample,
     )
+    from forecast_timeseries.realtime import (
+        OutOfRangeWarning as OutOfRangeWarning,
+        RealTimePredictor as RealTimePredictor,
+    )
+    from forecast_timeseries.stream import StreamBuffer as StreamBuffer
 
 _EXPORTS = {
-    "configs": ("DriftConfig", "GBMConfig", "LSTMConfig", "LinearConfig"),
+    "configs": ("DriftConfig", "GBMConfig", "LSTMConfig", "LinearConfig", "PatchTransformerConfig"),
+    "history": ("LiveScores", "PredictionHistory"),
     "readers": ("read_long", "read_wide", "resample"),
+    "realtime": ("OutOfRangeWarning", "RealTimePredictor"),
+    "stream": ("StreamBuffer",),
 }
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

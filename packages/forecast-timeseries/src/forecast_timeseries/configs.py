@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -11,7 +12,14 @@ from forecast_core.config import ModelConfig, Search
 from forecast_core.data.calendar import CALENDAR_FEATURES
 from forecast_core.errors import ConfigError, near_misses
 
-__all__ = ["DriftConfig", "GBMConfig", "LSTMConfig", "LinearConfig", "NetworkConfig"]
+__all__ = [
+    "DriftConfig",
+    "GBMConfig",
+    "LSTMConfig",
+    "LinearConfig",
+    "NetworkConfig",
+    "PatchTransformerConfig",
+]
 
 
 def _known_features(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -52,11 +60,6 @@ class NetworkConfig(ModelConfig):
         default="absolute", description="error of the point head in training: a median or a mean"
     )
     dropout: Annotated[float, Search(0.0, 0.5)] = Field(default=0.2, ge=0, lt=1, description="dropout rate")
-    lags: tuple[int, ...] = Field(
-        default=(),
-        description="earlier targets given as known inputs, in steps back; each at least the horizon",
-    )
-    calendar: CalendarFeatures = Field(default=(), description="calendar features of each row")
     scaling: Literal["standard", "minmax"] = Field(
         default="standard", description="of each item: by mean and spread in training, or from 0 to 1"
     )
@@ -87,24 +90,42 @@ class NetworkConfig(ModelConfig):
         default=None, ge=1, description="epochs without better validation before stopping; none: all epochs"
     )
     gradient_clip: float | None = Field(default=1.0, gt=0, description="largest norm of the gradient")
+    ema: float | None = Field(
+        default=None, gt=0, lt=1, description="decay of a moving average of weights, kept instead of them"
+    )
     device: str = Field(default="cpu", description="cpu, cuda or cuda:N")
     precision: Literal["32", "bf16"] = Field(default="32", description="arithmetic of the network")
 
-    @model_validator(mode="after")
-    def _lags_are_known(self) -> Self:
-        if any(lag < self.horizon for lag in self.lags):
-            raise ConfigError(
-                f"{type(self).__name__}.lags",
-                f"are at least the horizon ({self.horizon}), or they would not be known",
-                got=self.lags,
-            )
-        if len(set(self.lags)) != len(self.lags):
-            raise ConfigError(f"{type(self).__name__}.lags", "are distinct", got=self.lags)
-        return self
-
 
 class LSTMConfig(NetworkConfig):
-    """Options of `timeseries/lstm`."""
+    """Options of `timeseries/lstm`. The preset `web-requests` is the plain network for the load of a web
+    service: twelve rows of the requests and whatever past covariates there are, such as an error rate, the
+    last state into one dense layer, squared error of min-max scaled values.
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "web-requests": {
+            "context_length": 12,
+            "horizon": 1,
+            "head": "point",
+            "point_loss": "squared",
+            "hidden_size": 64,
+            "num_layers": 2,
+            "head_size": 0,
+            "dropout": 0.2,
+            "calendar": ("hour_sin", "hour_cos", "is_weekend"),
+            "item_embedding": 0,
+            "scaling": "minmax",
+            "normalisation": "item",
+            "max_epochs": 50,
+            "patience": 5,
+            "batch_size": 32,
+            "learning_rate": 1e-3,
+            "schedule": "constant",
+            "gradient_clip": None,
+            "windows_per_epoch": None,
+        }
+    }
 
     hidden_size: Annotated[int, Search(32, 256, log=True)] = Field(
         default=64, ge=1, description="units of a layer"
@@ -115,6 +136,10 @@ class LSTMConfig(NetworkConfig):
         ge=0,
         description="units of the head of a step; 0: one dense layer from the last state to all steps",
     )
+    lags: tuple[int, ...] = Field(
+        default=(),
+        description="earlier targets given as known inputs, in steps back; each at least the horizon",
+    )
     residual: bool = Field(default=True, description="predict the difference to the mean of the lags")
     calendar: CalendarFeatures = Field(
         default=("hour_sin", "hour_cos", "is_weekend", "weekday_sin", "weekday_cos"),
@@ -123,6 +148,61 @@ class LSTMConfig(NetworkConfig):
     item_embedding: int = Field(
         default=8, ge=0, description="size of what is learnt of each item; 0: nothing"
     )
+
+    @model_validator(mode="after")
+    def _lags_are_known(self) -> Self:
+        if any(lag < self.horizon for lag in self.lags):
+            raise ConfigError(
+                "LSTMConfig.lags",
+                f"are at least the horizon ({self.horizon}), or they would not be known",
+                got=self.lags,
+            )
+        if len(set(self.lags)) != len(self.lags):
+            raise ConfigError("LSTMConfig.lags", "are distinct", got=self.lags)
+        return self
+
+
+class PatchTransformerConfig(NetworkConfig):
+    """Options of `timeseries/patch-transformer`."""
+
+    context_length: Annotated[int, Search(96, 512, step=32)] = Field(
+        default=192, ge=2, description="rows of history the network reads"
+    )
+    patch_length: int = Field(default=16, ge=1, description="rows of a patch")
+    patch_stride: int = Field(default=8, ge=1, description="rows from one patch to the next")
+    model_size: Annotated[int, Search(choices=(16, 32, 64, 128))] = Field(
+        default=32, ge=1, description="width of a token"
+    )
+    num_heads: int = Field(default=4, ge=1, description="attention heads; they divide model_size")
+    num_layers: Annotated[int, Search(1, 4)] = Field(default=3, ge=1, description="encoder layers")
+    feedforward_size: Annotated[int, Search(32, 512, log=True)] = Field(
+        default=128, ge=1, description="units between the two layers after attention"
+    )
+    learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
+        default=1e-3, gt=0, description="peak of the schedule"
+    )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.model_size % self.num_heads:
+            raise ConfigError(
+                "PatchTransformerConfig.num_heads",
+                f"divides model_size ({self.model_size})",
+                got=self.num_heads,
+            )
+        if self.patch_length > self.context_length:
+            raise ConfigError(
+                "PatchTransformerConfig.patch_length",
+                f"is at most context_length ({self.context_length})",
+                got=self.patch_length,
+            )
+        if self.patch_stride > self.patch_length:
+            raise ConfigError(
+                "PatchTransformerConfig.patch_stride",
+                f"is at most patch_length ({self.patch_length}), or rows would be passed over",
+                got=self.patch_stride,
+            )
+        return self
 
 
 class LinearConfig(ModelConfig):

@@ -26,9 +26,30 @@ def forecast_models() -> list[ModelSpec]:
             requires=("torch",),
             install_hint="pip install forecast-timeseries",
             test_configs=(
-                {**_SMALL, "head": "quantile"},
-                {**_SMALL, "head": "gaussian", "normalisation": "item", "item_embedding": 0, "lags": (24,)},
-                {**_SMALL, "head": "point", "calendar": (), "lags": ()},
+                {**_SMALL_LSTM, "head": "quantile"},
+                {
+                    **_SMALL_LSTM,
+                    "head": "gaussian",
+                    "normalisation": "item",
+                    "item_embedding": 0,
+                    "lags": (24,),
+                },
+                {**_SMALL_LSTM, "head": "point", "calendar": (), "lags": (), "head_size": 0},
+            ),
+        ),
+        ModelSpec(
+            id="timeseries/patch-transformer",
+            task="series",
+            entry_point="forecast_timeseries.models.patch_transformer:PatchTransformer",
+            config_entry_point="forecast_timeseries.configs:PatchTransformerConfig",
+            summary="Attention between patches of each series alone: quantiles, Gaussian or point",
+            capabilities=Capabilities(prediction=("quantile", "mixture", "point"), missing_values=True),
+            requires=("torch",),
+            install_hint="pip install forecast-timeseries",
+            test_configs=(
+                {**_SMALL_PATCHES, "head": "quantile"},
+                {**_SMALL_PATCHES, "head": "gaussian", "normalisation": "item", "patch_stride": 3},
+                {**_SMALL_PATCHES, "head": "point", "point_loss": "squared", "scaling": "minmax"},
             ),
         ),
         ModelSpec(
@@ -100,13 +121,14 @@ def forecast_datasets() -> list[DatasetSpec]:
     ]
 
 
-_SMALL = {
-    "context_length": 24,
-    "horizon": 6,
-    "hidden_size": 8,
-    "head_size": 16,
+_SMALL = {"context_length": 24, "horizon": 6, "max_epochs": 2, "batch_size": 32, "windows_per_epoch": 64}
+_SMALL_LSTM = {**_SMALL, "hidden_size": 8, "head_size": 16, "num_layers": 1}
+_SMALL_PATCHES = {
+    **_SMALL,
+    "patch_length": 8,
+    "patch_stride": 4,
+    "model_size": 8,
+    "num_heads": 2,
     "num_layers": 1,
-    "max_epochs": 2,
-    "batch_size": 32,
-    "windows_per_epoch": 64,
+    "feedforward_size": 16,
 }

@@ -67,6 +67,12 @@ def describe(model: str = typer.Argument(help="Id of a model."), as_json: bool =
             for f in found.fields
         ],
     )
+    if found.presets:
+        told = [
+            [name, ", ".join(f"{option} {value}" for option, value in options.items())]
+            for name, options in found.presets.items()
+        ]
+        print_table("Presets", ["--preset", "options"], told)
 
 
 def datasets(as_json: bool = JSON) -> None:

@@ -65,7 +65,8 @@ def named_model(text: str) -> Predictor[Any]:
 
 def parse_params(arguments: Sequence[str], *, model: str) -> dict[str, Any]:
     """`--name value` and `--name=value` pairs as options of a model."""
-    known = registry.config_class(registry.model_spec(model)).model_fields
+    config_class = registry.config_class(registry.model_spec(model))
+    known = [*config_class.model_fields, *(["preset"] if config_class.presets else [])]
     params: dict[str, Any] = {}
     rest = list(arguments)
     while rest:

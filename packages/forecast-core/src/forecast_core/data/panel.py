@@ -463,7 +463,9 @@ class Panel:
         return f"Panel({rows} rows x {items} items x {targets} targets, {self.freq}, {span})"
 
     def signature(self) -> Mapping[str, Any]:
-        """What a manifest or a request tells of a panel: names, frequency, zone and span, as JSON values."""
+        """What a manifest or a request tells of a panel: names, frequency, zone and span, and smallest and
+        largest value of each column, as JSON values.
+        """
         return {
             "type": "panel",
             "freq": str(self.freq),
@@ -476,7 +478,26 @@ class Panel:
             "static_covariates": list(self.static_covariate_names),
             "start": str(self.timestamps[0]),
             "end": str(self.timestamps[max(self.known_rows, 1) - 1]),
+            "ranges": self._ranges(),
         }
+
+    def _ranges(self) -> dict[str, dict[str, list[float]]]:
+        """Sort of column -> name -> smallest and largest known value, of those that have any."""
+        known = self.known_rows
+        sorts = {
+            "target_names": (self.target_names, self.values[:known]),
+            "past_covariates": (self.past_covariate_names, self.past_covariates),
+            "future_covariates": (self.future_covariate_names, self.future_covariates),
+            "static_covariates": (self.static_covariate_names, self.static_covariates),
+        }
+        found: dict[str, dict[str, list[float]]] = {}
+        for sort, (names, array) in sorts.items():
+            for k, name in enumerate(names):
+                assert array is not None
+                seen = array[..., k][~np.isnan(array[..., k])]
+                if len(seen):
+                    found.setdefault(sort, {})[name] = [float(seen.min()), float(seen.max())]
+        return found
 
 
 def _plain(item: Any) -> ItemId:

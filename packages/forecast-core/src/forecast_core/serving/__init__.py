@@ -29,7 +29,6 @@ if TYPE_CHECKING:
         ModelSource as ModelSource,
         RegistrySource as RegistrySource,
     )
-    from forecast_core.serving.streams import Stream as Stream
 
 _EXPORTS = {
     "app": ("create_app",),
@@ -39,7 +38,6 @@ _EXPORTS = {
     "security": ("ApiKeys",),
     "server": ("serve",),
     "sources": ("DirectorySource", "ModelSource", "RegistrySource"),
-    "streams": ("Stream",),
 }
 _NEED_EXTRA = ("create_app", "serve")
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from forecast_core.errors import CapabilityError, ForecastError, InvalidInputError, UnknownIdError
+from forecast_core.errors import (
+    CapabilityError,
+    ConflictError,
+    ForecastError,
+    InvalidInputError,
+    UnknownIdError,
+)
 
 if TYPE_CHECKING:
     from starlette.types import Scope, Send
@@ -166,6 +172,8 @@ class Problem:
             return cls(422, name, str(error), [_of_argument(error)])
         if isinstance(error, CapabilityError):
             return cls(422, name, str(error))
+        if isinstance(error, ConflictError):
+            return cls(409, name, str(error))
         if isinstance(error, UnknownIdError):
             return cls(404, name, str(error))
         return cls(500, "ModelFailureError", "the server failed; its log says how")

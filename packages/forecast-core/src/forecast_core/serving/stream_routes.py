@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from forecast_core.errors import CapabilityError, ConfigError, ShapeError, near_misses
+from forecast_core.errors import CapabilityError, ConfigError, ConflictError, ShapeError, near_misses
 from forecast_core.prediction import Prediction
 from forecast_core.series.columns import (
     check_span,
@@ -24,6 +24,7 @@ from forecast_core.series.columns import (
     zone_of,
 )
 from forecast_core.series.serving import Columns, KnownColumns, StaticColumns, as_targets, static_of
+from forecast_core.series.stream import Stream
 from forecast_core.serving.answers import answer_of, iso
 from forecast_core.serving.batching import Work
 from forecast_core.serving.joining import Question
@@ -33,7 +34,6 @@ from forecast_core.serving.models import Loaded
 from forecast_core.serving.problems import RequestError, ServingError
 from forecast_core.serving.request import Body, ForecastRequest, ItemId, Name, Time
 from forecast_core.serving.sources import check_name
-from forecast_core.serving.streams import Stream, StreamConflictError
 from forecast_core.serving.typed import question_of
 
 if TYPE_CHECKING:
@@ -113,9 +113,9 @@ class StreamStore:
         return len(self._streams)
 
     def add(self, stream_id: str, stream: Stream, model: str) -> None:
-        """Keep a stream. StreamConflictError for an id that is taken, StreamLimitError over a limit."""
+        """Keep a stream. ConflictError for an id that is taken, StreamLimitError over a limit."""
         if stream_id in self._streams:
-            raise StreamConflictError(f"stream {stream_id!r} exists already")
+            raise ConflictError(f"stream {stream_id!r} exists already")
         if len(self) >= self._limits.max_streams:
             raise StreamLimitError(f"streams: are at most {self._limits.max_streams}; delete some")
         self.check_room(stream.values_kept)

@@ -30,6 +30,9 @@ class LSTM(NetworkForecaster):
 
     config: LSTMConfig
 
+    def _given(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        return self.config.lags, self.config.calendar
+
     def _build(self, layout: Layout, *, items: int, outputs: int) -> nn.Module:
         config = self.config
         return LSTMNetwork(

@@ -64,6 +64,10 @@ class NetworkForecaster(Predictor[Panel]):
     def _build(self, layout: Layout, *, items: int, outputs: int) -> nn.Module:
         """A network from a `WindowBatch` to `Scaled`, with `outputs` numbers a step and target."""
 
+    def _given(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """Lags of the target and calendar features that the network is given for every row."""
+        return (), ()
+
     # fitting
 
     def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
@@ -93,6 +97,7 @@ class NetworkForecaster(Predictor[Panel]):
                 windows_per_epoch=config.windows_per_epoch,
                 patience=config.patience,
                 gradient_clip=config.gradient_clip,
+                ema=config.ema,
                 device=config.device,
                 precision=config.precision,
             ),
@@ -128,12 +133,12 @@ class NetworkForecaster(Predictor[Panel]):
         return self._source(windows.take((rows - rows.min()) % stride == 0))
 
     def _source(self, windows: PanelWindows, *, extra: int = 0) -> WindowSource:
-        config, panel = self.config, windows.panel
+        config, panel, (lags, calendar) = self.config, windows.panel, self._given()
         tensors = SeriesTensors(
             panel,
             scaling=self._scaling.of_items(self._known.positions(panel)),
-            lags=config.lags,
-            calendar=config.calendar,
+            lags=lags,
+            calendar=calendar,
             extra=extra,
             device=config.device,
         )
@@ -182,7 +187,7 @@ class NetworkForecaster(Predictor[Panel]):
         check_history("data", np.full(items, known - 1), context=config.context_length)
         data.future_values(steps)
         # Only the rows the context and its lags reach are needed.
-        reach = config.context_length + max(config.lags, default=0)
+        reach = config.context_length + max(self._given()[0], default=0)
         panel = data.rows(max(known - reach, 0), min(known + steps, len(data)))
         windows = PanelWindows(
             panel, config.context_length, steps, np.full(items, panel.known_rows - 1), np.arange(items)

@@ -9,17 +9,10 @@ import numpy as np
 
 from forecast_core.data import Freq, Panel
 from forecast_core.data.instants import instants
-from forecast_core.errors import DataError, FrequencyError, ShapeError
-from forecast_core.serving.problems import ServingError
+from forecast_core.errors import ConflictError, DataError, FrequencyError, ShapeError
 from forecast_core.validation import whole
 
-__all__ = ["Appended", "Stream", "StreamConflictError"]
-
-
-class StreamConflictError(ServingError):
-    """A row contradicts what the stream holds for its time."""
-
-    status = 409
+__all__ = ["Appended", "Stream"]
 
 
 class Appended(NamedTuple):
@@ -38,7 +31,7 @@ class Stream:
 
     Rows come in any order and may come again. A time that is not held yet is added, with missing values
     for times left out; a held one has its missing values filled; equal values are ignored, so that a
-    request can be repeated; other values raise StreamConflictError. A row before the window is ignored, one
+    request can be repeated; other values raise ConflictError. A row before the window is ignored, one
     more than `capacity` steps after its end is refused. A call of `append` takes all its rows or none.
     Not for several threads at once.
     """
@@ -99,7 +92,7 @@ class Stream:
         """Take rows: timestamps [row], the others [row, item, column], NaN where missing.
 
         Raises ShapeError, FrequencyError for a time off the grid, DataError for a time given twice or too
-        far ahead, StreamConflictError for values other than those held.
+        far ahead, ConflictError for values other than those held.
         """
         stamps = np.atleast_1d(instants("timestamps", timestamps))
         rows = self._given(len(stamps), values, past_covariates, future_covariates)
@@ -150,13 +143,13 @@ class Stream:
             ) from error
 
     def _check_held(self, at: np.ndarray, rows: np.ndarray, stamps: np.ndarray) -> int:
-        """How many of these rows, which are held, bring something new; StreamConflictError for another."""
+        """How many of these rows, which are held, bring something new; ConflictError for another."""
         known = self._rows[self._start + at]
         wrong = np.argwhere(~np.isnan(known) & ~np.isnan(rows) & (known != rows))
         if len(wrong):
             row, item, column = wrong[0].tolist()
             names = self.target_names + self.past_covariate_names + self.future_covariate_names
-            raise StreamConflictError(
+            raise ConflictError(
                 f"timestamps: {stamps[row]}, item {self.item_ids[item]!r}, {names[column]!r} is "
                 f"{known[row, item, column]} already, got {rows[row, item, column]}"
             )
@@ -175,14 +168,20 @@ class Stream:
         self._rows[start + low - begin + len(kept) : start + count] = np.nan
         self._start, self._count = start, count
 
-    def panel(self, *, future_covariates: np.ndarray | None = None) -> Panel:
-        """What the stream holds, as a panel. future_covariates: [steps ahead, item, column].
+    def panel(self, *, future_covariates: np.ndarray | None = None, rows: int | None = None) -> Panel:
+        """What the stream holds, or its last `rows`, as a panel. future_covariates: [steps ahead, item,
+        column].
 
         Raises ShapeError before the first row, and whatever a Panel raises.
         """
         if not self._count:
             raise ShapeError("stream", "holds at least one row", got="0 rows")
-        rows = self._rows[self._start : self._start + self._count]
+        return self._panel(self._count if rows is None else min(rows, self._count), future_covariates)
+
+    def _panel(self, count: int, future_covariates: np.ndarray | None) -> Panel:
+        skipped = self._count - count
+        first = np.asarray(self.freq.shift(self._first, skipped))
+        rows = self._rows[self._start + skipped : self._start + self._count]
         if future_covariates is not None:
             ahead = np.full((len(future_covariates), *rows.shape[1:]), np.nan)
             if future_covariates.shape[1:] != (rows.shape[1], self._widths[2]):
@@ -190,9 +189,9 @@ class Stream:
                 raise ShapeError("future_covariates", f"is {wanted}", got=future_covariates.shape)
             ahead[..., rows.shape[2] - self._widths[2] :] = future_covariates
             rows = np.concatenate([rows, ahead])
-        return self.panel_of(rows, self._first)
+        return self.panel_of(rows, first, known=count)
 
-    def panel_of(self, rows: np.ndarray, first: np.ndarray) -> Panel:
+    def panel_of(self, rows: np.ndarray, first: np.ndarray, *, known: int | None = None) -> Panel:
         """Rows [time, item, column] from `first` on, as a panel of this stream's series."""
         targets, past = self._widths[0], self._widths[0] + self._widths[1]
         return Panel(
@@ -208,7 +207,7 @@ class Stream:
             static_covariates=self._static,
             static_covariate_names=self.static_covariate_names,
             tz=self.tz,
-            known=self._count if self._count and self._widths[2] else None,
+            known=known if self._widths[2] else None,
         )
 
     def __repr__(self) -> str:
