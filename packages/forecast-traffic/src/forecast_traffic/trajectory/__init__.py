@@ -1,0 +1,26 @@
+"""Trajectories of vehicles and pedestrians: tracks, windows, named protocols, models and metrics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forecast_core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from forecast_traffic.trajectory.protocols import (
+        Protocol as Protocol,
+        available_protocols as available_protocols,
+        protocol as protocol,
+    )
+    from forecast_traffic.trajectory.sample import sample_tracks as sample_tracks
+    from forecast_traffic.trajectory.tracks import Tracks as Tracks
+    from forecast_traffic.trajectory.windows import TrackWindows as TrackWindows
+
+_EXPORTS = {
+    "protocols": ("Protocol", "available_protocols", "protocol"),
+    "sample": ("sample_tracks",),
+    "tracks": ("Tracks",),
+    "windows": ("TrackWindows",),
+}
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

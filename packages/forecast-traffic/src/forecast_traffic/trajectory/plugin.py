@@ -1,0 +1,63 @@
+"""What trajectories register: a task, models and metrics."""
+
+from __future__ import annotations
+
+from forecast_core.hookspecs import hookimpl
+from forecast_core.specs import Capabilities, ModelSpec, TaskSpec
+
+
+@hookimpl
+def forecast_tasks() -> list[TaskSpec]:
+    return [
+        TaskSpec(
+            id="trajectory",
+            data="forecast_traffic.trajectory.tracks:Tracks",
+            baseline="trajectory/constant-velocity",
+            objective="ade",
+            sample_data="forecast_traffic.trajectory.sample:sample_tracks",
+            request="forecast_traffic.trajectory.serving:TrackRequest",
+        )
+    ]
+
+
+@hookimpl
+def forecast_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            id="trajectory/constant-velocity",
+            task="trajectory",
+            entry_point="forecast_traffic.trajectory.models.constant_velocity:ConstantVelocity",
+            config_entry_point="forecast_traffic.trajectory.configs:ConstantVelocityConfig",
+            summary="Straight on at the velocity of the last step or the mean, with an ellipse a step",
+            capabilities=_MOTION,
+            test_configs=({}, {"estimate": "mean", "axes": "world", "horizon": 5, "context_length": 4}),
+        ),
+        ModelSpec(
+            id="trajectory/constant-acceleration",
+            task="trajectory",
+            entry_point="forecast_traffic.trajectory.models.constant_acceleration:ConstantAcceleration",
+            config_entry_point="forecast_traffic.trajectory.configs:ConstantAccelerationConfig",
+            summary="A parabola in time through the last points or fitted to them, with an ellipse a step",
+            capabilities=_MOTION,
+            test_configs=({}, {"estimate": "last", "horizon": 5}),
+        ),
+        ModelSpec(
+            id="trajectory/constant-turn",
+            task="trajectory",
+            entry_point="forecast_traffic.trajectory.models.constant_turn:ConstantTurn",
+            config_entry_point="forecast_traffic.trajectory.configs:ConstantTurnConfig",
+            summary="Along a circle at the present speed and turn rate, with an ellipse a step",
+            capabilities=_MOTION,
+            test_configs=({}, {"estimate": "last", "horizon": 5}),
+        ),
+    ]
+
+
+@hookimpl
+def forecast_metrics() -> list[object]:
+    from forecast_traffic.trajectory.metrics import TRAJECTORY_METRICS
+
+    return list(TRAJECTORY_METRICS)
+
+
+_MOTION = Capabilities(prediction="path-mixture", online=True, exact_update=True, needs_fit=False)
