@@ -12,7 +12,10 @@ __all__ = [
     "ConstantAccelerationConfig",
     "ConstantTurnConfig",
     "ConstantVelocityConfig",
+    "GaussianProcessConfig",
+    "KalmanConfig",
     "MotionConfig",
+    "PolynomialConfig",
     "TrackConfig",
 ]
 
@@ -69,4 +72,58 @@ class ConstantTurnConfig(MotionConfig):
     )
     max_turn_rate: Annotated[float, Search(0.1, 2.0)] = Field(
         default=1.0, gt=0, description="largest turn rate believed, in radians a second"
+    )
+
+
+class PolynomialConfig(MotionConfig):
+    """Options of `trajectory/polynomial`."""
+
+    degree: Annotated[int, Search(1, 3)] = Field(
+        default=3, ge=0, le=6, description="degree of the polynomial"
+    )
+    ridge: Annotated[float, Search(1e-4, 10.0, log=True)] = Field(
+        default=0.01, ge=0, description="penalty on squared coefficients, time running from -1 to 0"
+    )
+    decay: Annotated[float, Search(0.5, 1.0)] = Field(
+        default=1.0, gt=0, le=1, description="weight of a point for each step that it is older"
+    )
+
+
+class GaussianProcessConfig(TrackConfig):
+    """Options of `trajectory/gaussian-process`."""
+
+    length_scale: Annotated[float, Search(0.5, 30.0, log=True)] = Field(
+        default=3.0, gt=0, description="seconds over which positions go together; before fit"
+    )
+    variance: Annotated[float, Search(0.01, 100.0, log=True)] = Field(
+        default=1.0, gt=0, description="variance of the path about its trend in m^2; before fit"
+    )
+    noise: Annotated[float, Search(1e-4, 1.0, log=True)] = Field(
+        default=0.1, gt=0, description="variance of a position's own noise in m^2; before fit"
+    )
+    trend: Annotated[Literal["last", "line"], Search(choices=("last", "line"))] = Field(
+        default="line", description="what the path varies about: the last position, or a line through it all"
+    )
+    fit_kernel: bool = Field(
+        default=True, description="fit sets length scale, variance and noise; else they stay as given"
+    )
+
+
+class KalmanConfig(TrackConfig):
+    """Options of `trajectory/kalman`."""
+
+    motion: Annotated[Literal["velocity", "acceleration"], Search(choices=("velocity", "acceleration"))] = (
+        Field(default="velocity", description="what wanders: the velocity, or the acceleration")
+    )
+    process_noise: float = Field(
+        default=0.1, gt=0, description="of the wandering, m^2/s^3 (velocity) or m^2/s^5; before fit"
+    )
+    position_noise: float = Field(
+        default=0.05, gt=0, description="standard deviation of a measured position in metres; before fit"
+    )
+    first_speed: float = Field(
+        default=3.0, gt=0, description="standard deviation of the first velocity in m/s; before fit"
+    )
+    first_acceleration: float = Field(
+        default=1.0, gt=0, description="standard deviation of the first acceleration in m/s^2"
     )

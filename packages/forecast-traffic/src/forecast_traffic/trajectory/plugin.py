@@ -50,6 +50,37 @@ def forecast_models() -> list[ModelSpec]:
             capabilities=_MOTION,
             test_configs=({}, {"estimate": "last", "horizon": 5}),
         ),
+        ModelSpec(
+            id="trajectory/polynomial",
+            task="trajectory",
+            entry_point="forecast_traffic.trajectory.models.polynomial:Polynomial",
+            config_entry_point="forecast_traffic.trajectory.configs:PolynomialConfig",
+            summary="A polynomial in time by ridge regression on the history, with an ellipse a step",
+            capabilities=_MOTION,
+            test_configs=({}, {"degree": 1, "decay": 0.8, "horizon": 5}),
+        ),
+        ModelSpec(
+            id="trajectory/gaussian-process",
+            task="trajectory",
+            entry_point="forecast_traffic.trajectory.models.gaussian_process:GaussianProcess",
+            config_entry_point="forecast_traffic.trajectory.configs:GaussianProcessConfig",
+            summary="Exact Gaussian-process regression on the history, RBF kernel and noise about a trend",
+            capabilities=_MOTION,
+            requires=("scipy",),
+            install_hint="pip install forecast-traffic",
+            test_configs=({}, {"trend": "last", "fit_kernel": False, "horizon": 5}),
+        ),
+        ModelSpec(
+            id="trajectory/kalman",
+            task="trajectory",
+            entry_point="forecast_traffic.trajectory.models.kalman:Kalman",
+            config_entry_point="forecast_traffic.trajectory.configs:KalmanConfig",
+            summary="Kalman filter of velocity or acceleration, noise fitted by the innovations likelihood",
+            capabilities=_MOTION,
+            requires=("scipy",),
+            install_hint="pip install forecast-traffic",
+            test_configs=({}, {"motion": "acceleration", "horizon": 5}),
+        ),
     ]
 
 
