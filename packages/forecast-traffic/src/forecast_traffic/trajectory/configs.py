@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from forecast_core.config import ModelConfig, Search
+from forecast_core.errors import ConfigError
 
 __all__ = [
     "ConstantAccelerationConfig",
     "ConstantTurnConfig",
     "ConstantVelocityConfig",
     "GaussianProcessConfig",
+    "InteractionTransformerConfig",
     "KalmanConfig",
+    "LSTMConfig",
     "MotionConfig",
+    "NetworkConfig",
     "PolynomialConfig",
     "TrackConfig",
 ]
@@ -127,3 +131,71 @@ class KalmanConfig(TrackConfig):
     first_acceleration: float = Field(
         default=1.0, gt=0, description="standard deviation of the first acceleration in m/s^2"
     )
+
+
+class NetworkConfig(TrackConfig):
+    """Options of models that are trained."""
+
+    modes: Annotated[int, Search(1, 20)] = Field(default=20, ge=1, le=100, description="paths predicted")
+    hidden_size: Annotated[int, Search(32, 128, log=True)] = Field(
+        default=64, ge=4, description="size of the tokens or of the state"
+    )
+    dropout: Annotated[float, Search(0.0, 0.3)] = Field(default=0.1, ge=0, lt=1, description="dropout rate")
+    stretch: Annotated[float, Search(0.0, 0.6)] = Field(
+        default=0.3, ge=0, le=1, description="windows are stretched at random by e^-stretch to e^stretch"
+    )
+    temperature: Annotated[float, Search(0.05, 1.0, log=True)] = Field(
+        default=0.3, gt=0, description="metres of average displacement over which modes share a true path"
+    )
+    max_epochs: Annotated[int, Search(5, 40)] = Field(
+        default=20, ge=1, description="passes over sampled windows"
+    )
+    batch_size: Annotated[int, Search(64, 512, log=True)] = Field(
+        default=128, ge=1, description="windows a step"
+    )
+    learning_rate: Annotated[float, Search(3e-4, 5e-3, log=True)] = Field(
+        default=2e-3, gt=0, description="peak of the one-cycle schedule"
+    )
+    weight_decay: float = Field(default=1e-3, ge=0, description="decoupled decay of weights")
+    windows_per_epoch: int | None = Field(
+        default=16_384, ge=1, description="random windows an epoch; none: every window"
+    )
+    patience: int | None = Field(
+        default=None, ge=1, description="epochs without better validation before stopping; none: all epochs"
+    )
+    average: float | None = Field(
+        default=0.998, gt=0, lt=1, description="decay of the moving average of weights that is kept"
+    )
+    device: str = Field(default="cpu", description="cpu, cuda or cuda:N")
+    precision: Literal["32", "bf16"] = Field(default="32", description="arithmetic of the network")
+
+
+class LSTMConfig(NetworkConfig):
+    """Options of `trajectory/lstm`."""
+
+    modes: Annotated[int, Search(1, 20)] = Field(default=6, ge=1, le=100, description="paths predicted")
+
+
+class InteractionTransformerConfig(NetworkConfig):
+    """Options of `trajectory/interaction-transformer`."""
+
+    neighbours: Annotated[int, Search(0, 16)] = Field(
+        default=8, ge=0, description="others looked at, the nearest first"
+    )
+    radius: Annotated[float, Search(2.0, 30.0)] = Field(
+        default=6.0, gt=0, description="metres within which others are looked at"
+    )
+    num_layers: Annotated[int, Search(1, 4)] = Field(
+        default=2, ge=1, description="blocks of attention to the others"
+    )
+    num_heads: int = Field(default=4, ge=1, description="heads of attention; they divide hidden_size")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.hidden_size % self.num_heads:
+            raise ConfigError(
+                "InteractionTransformerConfig.num_heads",
+                f"divides hidden_size = {self.hidden_size}",
+                got=self.num_heads,
+            )
+        return self

@@ -81,6 +81,31 @@ def forecast_models() -> list[ModelSpec]:
             install_hint="pip install forecast-traffic",
             test_configs=({}, {"motion": "acceleration", "horizon": 5}),
         ),
+        ModelSpec(
+            id="trajectory/lstm",
+            task="trajectory",
+            entry_point="forecast_traffic.trajectory.models.lstm:LSTM",
+            config_entry_point="forecast_traffic.trajectory.configs:LSTMConfig",
+            summary="LSTM over one's own history: several Gaussian paths, and probabilities of events",
+            capabilities=_NETWORK,
+            requires=("torch",),
+            install_hint="pip install forecast-traffic",
+            test_configs=(_SMALL, {**_SMALL, "modes": 1, "horizon": 5, "average": None}),
+        ),
+        ModelSpec(
+            id="trajectory/interaction-transformer",
+            task="trajectory",
+            entry_point="forecast_traffic.trajectory.models.interaction_transformer:InteractionTransformer",
+            config_entry_point="forecast_traffic.trajectory.configs:InteractionTransformerConfig",
+            summary="Attention to the nearest others: several Gaussian paths, and probabilities of events",
+            capabilities=_NETWORK,
+            requires=("torch",),
+            install_hint="pip install forecast-traffic",
+            test_configs=(
+                {**_SMALL, "radius": 40.0, "num_heads": 2},
+                {**_SMALL, "neighbours": 0, "num_heads": 2, "num_layers": 1, "horizon": 5},
+            ),
+        ),
     ]
 
 
@@ -92,3 +117,11 @@ def forecast_metrics() -> list[object]:
 
 
 _MOTION = Capabilities(prediction="path-mixture", online=True, exact_update=True, needs_fit=False)
+_NETWORK = Capabilities(prediction="path-mixture")
+_SMALL = {
+    "modes": 3,
+    "hidden_size": 8,
+    "max_epochs": 2,
+    "batch_size": 32,
+    "windows_per_epoch": 64,
+}

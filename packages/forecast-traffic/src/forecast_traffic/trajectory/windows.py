@@ -127,6 +127,12 @@ class TrackWindows:
         values = np.where(known[..., None], self.data.xy[at], np.nan)
         return values, np.repeat(known[..., None], 2, axis=2)
 
+    @property
+    def complete(self) -> np.ndarray:
+        """Whether every step of the horizon was observed [n]."""
+        whole: np.ndarray = self.rows + self.horizon <= self.data.run_of_row[1][self.rows]
+        return whole
+
     def column_targets(self, name: str) -> np.ndarray:
         """A column of the data [n, horizon] after the origin, NaN past the end of the track."""
         if name not in self.data.columns:

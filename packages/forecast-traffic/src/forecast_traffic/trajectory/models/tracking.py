@@ -101,9 +101,10 @@ class TrackPredictor(Predictor[Tracks]):
                 raise InvalidInputError(
                     "data", f"has windows of the horizon {self.config.horizon}", got=data.horizon
                 )
-            usable = data.lengths >= self.least_rows
+            usable = (data.lengths >= self.least_rows) & data.complete
             if not usable.any():
-                raise ShapeError("data", f"has windows of at least {self.least_rows} points of history")
+                rule = f"has windows of at least {self.least_rows} points of history and all of their horizon"
+                raise ShapeError("data", rule)
             return data.take(usable)
         windows: TrackWindows = data.windows(
             context_length=max(self.config.context_length, self.least_rows),

@@ -36,7 +36,10 @@ class PathBatch(NamedTuple):
 
 
 class PathSource:
-    """Index windows over flat rows; a batch is a gather of histories, of the others', and of what follows."""
+    """Index windows over flat rows; a batch is a gather of histories, of the others', and of what follows.
+
+    labels [n, e]: events of all windows, none unless `labelled`.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class PathSource:
         )
         self._others = moved(near.astype(np.int64))
         events = event_labels(windows) if labelled else np.zeros((len(windows), 0))
+        self.labels = events
         self._events = moved(events.astype(np.float32))
         self._back = torch.arange(length - 1, -1, -1, device=device)
         self._ahead = torch.arange(1, windows.horizon + 1, device=device)
