@@ -17,19 +17,26 @@ if TYPE_CHECKING:
         neighbour_features as neighbour_features,
         with_features as with_features,
     )
+    from forecast_traffic.trajectory.models.calibrated import calibrate_ellipses as calibrate_ellipses
     from forecast_traffic.trajectory.protocols import (
         Protocol as Protocol,
         available_protocols as available_protocols,
         protocol as protocol,
     )
     from forecast_traffic.trajectory.sample import sample_tracks as sample_tracks
+    from forecast_traffic.trajectory.scoring_events import (
+        EventScore as EventScore,
+        event_scores as event_scores,
+    )
     from forecast_traffic.trajectory.simulation import simulate_road as simulate_road
     from forecast_traffic.trajectory.tracks import Tracks as Tracks
     from forecast_traffic.trajectory.windows import TrackWindows as TrackWindows
 
 _EXPORTS = {
+    "scoring_events": ("EventScore", "event_scores"),
     "events": ("EVENTS", "EventRules", "event_labels"),
     "features": ("motion_features", "neighbour_features", "with_features"),
+    "models.calibrated": ("calibrate_ellipses",),
     "protocols": ("Protocol", "available_protocols", "protocol"),
     "sample": ("sample_tracks",),
     "simulation": ("simulate_road",),

@@ -6,10 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from forecast_core.compose.configs import Member
 from forecast_core.config import ModelConfig, Search
 from forecast_core.errors import ConfigError
 
 __all__ = [
+    "CalibratedConfig",
     "ConstantAccelerationConfig",
     "ConstantTurnConfig",
     "ConstantVelocityConfig",
@@ -42,13 +44,20 @@ class MotionConfig(TrackConfig):
     axes: Literal["heading", "world"] = Field(
         default="heading", description="errors are pooled ahead and aside of the motion, or in x and y"
     )
+    spread: Annotated[Literal["uneven", "alike"], Search(choices=("uneven", "alike"))] = Field(
+        default="uneven",
+        description="fitted errors count in units of how unevenly the road user moved, or alike for all",
+    )
     acceleration_noise: float = Field(
         default=0.02,
         gt=0,
         description="before fit: the variance grows by this times t^3 / 3, in m^2/s^3",
     )
     position_noise: float = Field(
-        default=0.05, gt=0, description="before fit: standard deviation of positions in metres"
+        default=0.05,
+        gt=0,
+        description="standard deviation of a position in metres: the spread before fit, and "
+        "unevenness that is nothing but noise",
     )
 
 
@@ -199,3 +208,25 @@ class InteractionTransformerConfig(NetworkConfig):
                 got=self.num_heads,
             )
         return self
+
+
+class CalibratedConfig(ModelConfig):
+    """Options of `trajectory/calibrated`."""
+
+    model: Member = Field(description="the model whose ellipses are calibrated, as {id, params}")
+    coverage: float = Field(
+        default=0.9, gt=0, lt=1, description="share of positions the ellipses are to hold"
+    )
+    calibration_share: float = Field(
+        default=0.2, gt=0, lt=1, description="share of tracks held back by fit where no validation is given"
+    )
+
+    @property
+    def horizon(self) -> int:
+        """The model's horizon."""
+        return int(getattr(self.model.config, "horizon", 12))
+
+    @property
+    def context_length(self) -> int:
+        """The model's history."""
+        return int(getattr(self.model.config, "context_length", 8))

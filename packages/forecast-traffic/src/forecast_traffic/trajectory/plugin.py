@@ -5,6 +5,16 @@ from __future__ import annotations
 from forecast_core.hookspecs import hookimpl
 from forecast_core.specs import Capabilities, ModelSpec, TaskSpec
 
+_MOTION = Capabilities(prediction="path-mixture", online=True, exact_update=True, needs_fit=False)
+_NETWORK = Capabilities(prediction="path-mixture")
+_SMALL = {
+    "modes": 3,
+    "hidden_size": 8,
+    "max_epochs": 2,
+    "batch_size": 32,
+    "windows_per_epoch": 64,
+}
+
 
 @hookimpl
 def forecast_tasks() -> list[TaskSpec]:
@@ -106,6 +116,18 @@ def forecast_models() -> list[ModelSpec]:
                 {**_SMALL, "neighbours": 0, "num_heads": 2, "num_layers": 1, "horizon": 5},
             ),
         ),
+        ModelSpec(
+            id="trajectory/calibrated",
+            task="trajectory",
+            entry_point="forecast_traffic.trajectory.models.calibrated:Calibrated",
+            config_entry_point="forecast_traffic.trajectory.configs:CalibratedConfig",
+            summary="A trajectory model whose ellipses hold what they promise on held-back tracks",
+            capabilities=Capabilities(prediction="path-mixture"),
+            test_configs=(
+                {"model": {"id": "trajectory/constant-velocity"}},
+                {"model": {"id": "trajectory/lstm", "params": _SMALL}, "coverage": 0.8},
+            ),
+        ),
     ]
 
 
@@ -114,14 +136,3 @@ def forecast_metrics() -> list[object]:
     from forecast_traffic.trajectory.metrics import TRAJECTORY_METRICS
 
     return list(TRAJECTORY_METRICS)
-
-
-_MOTION = Capabilities(prediction="path-mixture", online=True, exact_update=True, needs_fit=False)
-_NETWORK = Capabilities(prediction="path-mixture")
-_SMALL = {
-    "modes": 3,
-    "hidden_size": 8,
-    "max_epochs": 2,
-    "batch_size": 32,
-    "windows_per_epoch": 64,
-}

@@ -25,10 +25,13 @@ class MotionPredictor(TrackPredictor):
     """A path a window by `_paths`, with Gaussian errors.
 
     Fitted, the covariance of step h is the mean square of the errors of training windows at that step, ahead
-    and aside of the last motion (or in x and y), where one window of the spread before fit counts in. Before
-    fit the variance of each coordinate after t seconds is position_noise^2 + acceleration_noise * t^3 / 3: a
-    velocity that is a random walk (Bar-Shalom, Li & Kirubarajan, Estimation with Applications to Tracking and
-    Navigation, 2001, 6.2.2). Sums of squares add up, so `update` equals a fit on everything.
+    and aside of the last motion (or in x and y), where one window of the spread before fit counts in. Errors
+    count in units of sqrt(1 + (u / position_noise)^2), u the mean length in metres of the history's second
+    differences, and ellipses grow with it: who moved unevenly is predicted worse (spread="alike": one size
+    for all). Before fit the variance of each coordinate after t seconds is position_noise^2 +
+    acceleration_noise * t^3 / 3: a velocity that is a random walk (Bar-Shalom, Li & Kirubarajan, Estimation
+    with Applications to Tracking and Navigation, 2001, 6.2.2). Sums of squares add up, so `update` equals a
+    fit on everything.
     """
 
     config: MotionConfig
@@ -71,6 +74,7 @@ class MotionPredictor(TrackPredictor):
         errors = windows.targets()[0] - paths  # [n, h, 2]
         if self.config.axes == "heading":
             errors = along(errors, _heading(contexts))
+        errors = errors / self._unevenness(contexts)[:, None, None]
         return float(len(windows)), np.einsum("nhi,nhj->hij", errors, errors)
 
     # predicting
@@ -82,8 +86,20 @@ class MotionPredictor(TrackPredictor):
         covariances = self._covariances(steps, windows.data.dt)[None]  # [1, h, 2, 2]
         if self.config.axes == "heading":
             covariances = turned_covariances(covariances, _heading(contexts))
+        if self._squares is not None:
+            covariances = covariances * self._unevenness(contexts)[:, None, None, None] ** 2
         full = np.broadcast_to(covariances, (*paths.shape, 2))
         return path_prediction(windows, paths[..., None], full[..., None])
+
+    def _unevenness(self, contexts: np.ndarray) -> np.ndarray:
+        """Unit [n] in which errors of each window count."""
+        if self.config.spread == "alike":
+            return np.ones(len(contexts))
+        second = np.linalg.norm(np.diff(contexts, n=2, axis=1), axis=-1)  # NaN before the history begins
+        known = ~np.isnan(second)
+        mean = np.where(known, second, 0.0).sum(1) / np.maximum(known.sum(1), 1)
+        unit: np.ndarray = np.sqrt(1.0 + (mean / self.config.position_noise) ** 2)
+        return unit
 
     def _covariances(self, steps: int, dt: float) -> np.ndarray:
         """Covariances [steps, 2, 2] of errors, in m^2."""
