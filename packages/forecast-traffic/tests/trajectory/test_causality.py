@@ -17,7 +17,7 @@ from forecast_traffic.trajectory.features import neighbour_features
 from forecast_traffic.trajectory.strategies import tracks
 
 MODELS = [m for m in fc.available_models() if registry.model_spec(m).task == "trajectory"]
-quick = settings(max_examples=25, deadline=None)
+quick = settings(max_examples=10, deadline=None)
 
 
 def with_other_future(data: Tracks, frame: int, seed: int) -> Tracks:

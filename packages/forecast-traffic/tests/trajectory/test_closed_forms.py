@@ -79,7 +79,7 @@ def test_polynomial_is_ridge_least_squares(seed: int, points: int, degree: int, 
     variance=st.floats(0.1, 10),
     noise=st.floats(0.01, 0.5),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_gaussian_process_equals_scikit_learns(
     trend: str, seed: int, points: int, length_scale: float, variance: float, noise: float
 ) -> None:
@@ -177,6 +177,18 @@ def test_kalman_finds_the_noise_that_made_the_tracks() -> None:
     found = fc.evaluate(model, unseen, metrics=["ellipse_coverage@0.5", "ellipse_coverage@0.9"]).metrics
     assert found["ellipse_coverage@0.5"] == pytest.approx(0.5, abs=0.02)
     assert found["ellipse_coverage@0.9"] == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["kalman", "gaussian-process", "polynomial"])
+@given(seed=st.integers(0, 2**16), cut=st.integers(40, 100))
+@settings(max_examples=4, deadline=None)
+def test_update_equals_a_fit_on_everything(name: str, seed: int, cut: int) -> None:
+    data = sample_tracks(seed, items=6)
+    early = data.between(None, data.timeline[cut])
+    updated = fc.create_model(f"trajectory/{name}").fit(early).update(data).predict(data)
+    whole = fc.create_model(f"trajectory/{name}").fit(data).predict(data)
+    np.testing.assert_allclose(updated.mean(), whole.mean(), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(updated.variance(), whole.variance(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["kalman", "gaussian-process"])

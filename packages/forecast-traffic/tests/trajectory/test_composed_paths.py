@@ -111,17 +111,17 @@ def test_ellipses_hold_their_share_after_calibration() -> None:
 def test_factors_undo_ellipses_that_are_wrong_by_a_factor() -> None:
     rng = np.random.default_rng(0)
     for modes in (1, 3):
-        means = rng.normal(0, 2, (800, 2, 2, modes))
+        means = rng.normal(0, 2, (500, 2, 2, modes))
         p = PathMixturePrediction(
-            item_ids=tuple(range(800)),
-            weights=np.full((800, modes), 1 / modes),
+            item_ids=tuple(range(500)),
+            weights=np.full((500, modes), 1 / modes),
             means=means,
             covariances=np.broadcast_to(0.5 * np.eye(2)[..., None], (*means.shape[:3], 2, modes)),
         )
         y = p.sample(1, seed=1)[0]
         for wrong in (0.25, 4.0):
             factors = ellipse_factors(p.replace(covariances=p.covariances * wrong**2), y, coverage=0.9)
-            np.testing.assert_allclose(factors, 1 / wrong, rtol=0.12)
+            np.testing.assert_allclose(factors, 1 / wrong, rtol=0.15)
     with pytest.raises(DataError, match="at least 9 paths"):
         ellipse_factors(p.take(np.arange(8)), y[:8], coverage=0.9)
 

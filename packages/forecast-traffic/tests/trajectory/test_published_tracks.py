@@ -14,7 +14,13 @@ import pytest
 
 import forecast_core as fc
 from forecast_core.errors import DataError, InvalidInputError
-from forecast_traffic.trajectory import Tracks, available_protocols, protocol, sample_tracks
+from forecast_traffic.trajectory import (
+    Tracks,
+    available_protocols,
+    calibrate_ellipses,
+    protocol,
+    sample_tracks,
+)
 
 SHARED = Path(os.environ.get("FORECAST_DATA", Path(__file__).parents[5] / "shared" / "data"))
 ETH_UCY, KITTI = SHARED / "trajectories" / "eth_ucy", SHARED / "trajectories" / "kitti_tracking"
@@ -66,6 +72,34 @@ def test_the_largest_scene_takes_less_than_a_second() -> None:
         best = min(best, time.perf_counter() - began)
     assert p.shape == (24334, 12, 2)
     assert best < 1.0
+
+
+@needs_data
+@pytest.mark.parametrize(("name", "budget"), [("polynomial", 1.0), ("gaussian-process", 20.0)])
+def test_the_largest_scene_in_closed_form_takes_no_loop_over_tracks(name: str, budget: float) -> None:
+    windows = protocol("eth-ucy/full-tracks").windows(Tracks.read_eth_ucy(ETH_UCY / "univ" / "test"))
+    model = fc.create_model(f"trajectory/{name}").fit(windows)
+    began = time.perf_counter()
+    assert model.predict_windows(windows).shape == (24334, 12, 2)
+    assert time.perf_counter() - began < budget
+
+
+@needs_data
+def test_nine_of_ten_positions_lie_in_the_calibrated_ellipses_of_scenes_left_out() -> None:
+    covered = []
+    for scene in ("eth", "hotel", "univ", "zara1", "zara2"):
+        parts = {
+            p: Tracks.read_eth_ucy(ETH_UCY / scene / p, singles="drop", gaps="keep") for p in ("train", "val")
+        }
+        train, valid = (protocol("eth-ucy/full-tracks").windows(parts[p]) for p in ("train", "val"))
+        model = calibrate_ellipses(fc.create_model("trajectory/constant-velocity").fit(train), valid)
+        test = protocol("eth-ucy/sgan").windows(Tracks.read_eth_ucy(ETH_UCY / scene / "test"))
+        found = fc.evaluate(model, test, metrics=["ellipse_coverage@0.9"]).metrics["ellipse_coverage@0.9"]
+        assert found is not None
+        covered.append(found)
+    assert 0.85 < sum(covered) / 5 < 0.95
+    assert min(covered) > 0.82  # scenes differ: exchangeability is what calibration rests on
+    assert max(covered) < 0.98
 
 
 @needs_data

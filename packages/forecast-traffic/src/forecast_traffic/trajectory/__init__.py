@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         available_protocols as available_protocols,
         protocol as protocol,
     )
+    from forecast_traffic.trajectory.report import write_track_report as write_track_report
     from forecast_traffic.trajectory.sample import sample_tracks as sample_tracks
     from forecast_traffic.trajectory.scoring_events import (
         EventScore as EventScore,
@@ -33,12 +34,13 @@ if TYPE_CHECKING:
     from forecast_traffic.trajectory.windows import TrackWindows as TrackWindows
 
 _EXPORTS = {
-    "scoring_events": ("EventScore", "event_scores"),
     "events": ("EVENTS", "EventRules", "event_labels"),
     "features": ("motion_features", "neighbour_features", "with_features"),
     "models.calibrated": ("calibrate_ellipses",),
     "protocols": ("Protocol", "available_protocols", "protocol"),
+    "report": ("write_track_report",),
     "sample": ("sample_tracks",),
+    "scoring_events": ("EventScore", "event_scores"),
     "simulation": ("simulate_road",),
     "tracks": ("Tracks",),
     "windows": ("TrackWindows",),

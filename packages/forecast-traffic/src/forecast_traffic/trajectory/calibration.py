@@ -12,8 +12,9 @@ from forecast_traffic.trajectory.metrics.density import density_levels, squared_
 
 __all__ = ["ellipse_factors", "scaled"]
 
-_LEAST, _MOST = 1e-3, 1e3  # factors of a standard deviation
-_ROUNDS = 14  # of bisection, on a log scale
+_LEAST, _MOST = 0.02, 50.0  # factors of a standard deviation
+_ROUNDS = 12  # of bisection, on a log scale: to 0.2 %
+_DRAWS = 100
 
 
 def scaled(prediction: PathMixturePrediction, factors: np.ndarray) -> PathMixturePrediction:
@@ -46,7 +47,7 @@ def ellipse_factors(prediction: PathMixturePrediction, targets: np.ndarray, *, c
     low, high = np.full(len(count), math.log(_LEAST)), np.full(len(count), math.log(_MOST))
     for _ in range(_ROUNDS):
         middle = 0.5 * (low + high)
-        levels = density_levels(scaled(prediction, np.exp(middle)), targets)
+        levels = density_levels(scaled(prediction, np.exp(middle)), targets, draws=_DRAWS)
         enough = (levels <= coverage).sum(0) >= rank
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
     found: np.ndarray = np.exp(high)

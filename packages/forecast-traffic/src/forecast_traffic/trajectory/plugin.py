@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from forecast_core.hookspecs import hookimpl
-from forecast_core.specs import Capabilities, ModelSpec, TaskSpec
+from forecast_core.specs import Capabilities, DatasetSpec, ModelSpec, TaskSpec
 
 _MOTION = Capabilities(prediction="path-mixture", online=True, exact_update=True, needs_fit=False)
 _NETWORK = Capabilities(prediction="path-mixture")
@@ -128,6 +128,19 @@ def forecast_models() -> list[ModelSpec]:
                 {"model": {"id": "trajectory/lstm", "params": _SMALL}, "coverage": 0.8},
             ),
         ),
+    ]
+
+
+@hookimpl
+def forecast_datasets() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            id="trajectory/simulated-road",
+            task="trajectory",
+            entry_point="forecast_traffic.trajectory.simulation:simulate_road",
+            summary="40 simulated cars on three lanes, a minute at 10 Hz, with lane changes and hard braking",
+            licence="CC0-1.0",
+        )
     ]
 
 

@@ -59,11 +59,13 @@ def log_densities(prediction: PathMixturePrediction, points: np.ndarray) -> np.n
     return summed
 
 
-def density_levels(prediction: PathMixturePrediction, targets: np.ndarray) -> np.ndarray:
+def density_levels(
+    prediction: PathMixturePrediction, targets: np.ndarray, *, draws: int = _DRAWS
+) -> np.ndarray:
     """Probability [n, h] of the region where the density is higher than at the target; NaN where that is.
 
     A target lies inside the smallest region of probability q where its level is at most q. With one mode the
-    region is the Mahalanobis ellipse and the level is 1 - exp(-d^2 / 2); with several it is the share of 200
+    region is the Mahalanobis ellipse and the level is 1 - exp(-d^2 / 2); with several it is the share of
     seeded draws of higher density (Hyndman 1996, Computing and graphing highest density regions).
     """
     if prediction.weights.shape[1] == 1:
@@ -71,9 +73,9 @@ def density_levels(prediction: PathMixturePrediction, targets: np.ndarray) -> np
         exact: np.ndarray = -np.expm1(-0.5 * squared)
         return exact
     levels = np.empty(targets.shape[:2])
-    for rows in row_blocks((len(targets), *prediction.means.shape[1:], _DRAWS)):
+    for rows in row_blocks((len(targets), *prediction.means.shape[1:], draws)):
         part = prediction.take(np.arange(len(targets))[rows])
-        drawn = log_densities(part, part.sample(_DRAWS, seed=0))  # [s, n, h]
+        drawn = log_densities(part, part.sample(draws, seed=0))  # [s, n, h]
         at = log_densities(part, targets[rows])
         levels[rows] = np.where(np.isnan(at), np.nan, (drawn > at).mean(0))
     return levels
