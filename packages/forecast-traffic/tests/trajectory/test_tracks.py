@@ -162,7 +162,11 @@ def test_origins_and_strides_choose_frames() -> None:
 def test_groups_are_tracks_or_scenes_and_strata_scenarios() -> None:
     windows = sample_tracks().windows(context_length=8, horizon=12)
     np.testing.assert_array_equal(windows.groups, windows.tracks)
-    np.testing.assert_array_equal(windows.by("scene").groups, windows.scenes)
+    by_scene = windows.by("scene")
+    np.testing.assert_array_equal(by_scene.groups, windows.scenes + len(windows.data))
+    street = windows.data.of_groups(np.unique(by_scene.groups[windows.scenes == 1]))
+    assert {street.scene_ids[s] for s in np.asarray(street.scenes).tolist()} == {"street"}
+    assert set(street.item_ids) == set(windows.take(windows.scenes == 1).item_ids)
     assert windows.strata is not None
     assert set(windows.strata) == {0, 1}
 

@@ -413,8 +413,10 @@ class Tracks:
         return self.of_groups(np.array([where[item] for item in item_ids], dtype=np.int64))
 
     def of_groups(self, groups: np.ndarray) -> Tracks:
-        """The tracks at some positions, as `TrackWindows.groups` names them."""
-        index = positions("groups", groups, length=len(self))
+        """The tracks at some positions, or of some scenes, as `TrackWindows.groups` names them."""
+        named = positions("groups", groups, length=len(self) + len(self.scene_ids))
+        of_scene = np.flatnonzero(np.isin(np.asarray(self.scenes) + len(self), named))
+        index = np.concatenate([named[named < len(self)], of_scene])
         counts = self.lengths[index]
         rows = np.repeat(self.offsets[index] - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
         return self._of_rows(rows + np.arange(len(rows)), tracks=index)

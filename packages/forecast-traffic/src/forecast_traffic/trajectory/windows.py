@@ -194,8 +194,8 @@ class TrackWindows:
 
     @property
     def groups(self) -> np.ndarray:
-        """Position of each window's track, or of its scene."""
-        return self.tracks if self.grouping == "track" else self.scenes
+        """Position of each window's track; or of its scene, numbered on from the last track."""
+        return self.tracks if self.grouping == "track" else self.scenes + len(self.data)
 
     @property
     def strata(self) -> np.ndarray | None:
