@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
-PACKAGES := forecast-core forecast-timeseries
+PACKAGES := forecast-core forecast-timeseries forecast-traffic
 CORE_EXTRAS       := torch,fabric,evaluate,plot,tune,track,serve,cli,test
 TIMESERIES_EXTRAS := gbm,pedestrians
 BUILD_TOOLS := hatchling editables setuptools
@@ -34,7 +34,7 @@ $(STAMP): constraints.txt Makefile $(PACKAGES:%=packages/%/pyproject.toml)
 	@"$(PYTHON)" -m venv $(VENV)
 	@$(PIP) install -c constraints.txt $(BUILD_TOOLS)
 	@$(PIP) install -c constraints.txt --no-build-isolation \
-	  -e "packages/forecast-core[$(CORE_EXTRAS)]" -e "packages/forecast-timeseries[$(TIMESERIES_EXTRAS)]" $(DEV_TOOLS)
+	  -e "packages/forecast-core[$(CORE_EXTRAS)]" -e "packages/forecast-timeseries[$(TIMESERIES_EXTRAS)]" -e packages/forecast-traffic $(DEV_TOOLS)
 	@touch $@
 	@echo "Installed: $(BIN)/python, $(BIN)/forecast."
 

@@ -120,8 +120,15 @@ def test_plugin_modules_hold_specs_only(package: str) -> None:
         if path.name != "plugin.py":
             continue
         allowed = {"__future__", "forecast_core.hookspecs", "forecast_core.specs"}
-        assert {module for module, _ in imports(path)} <= allowed, path
         nodes = ast.parse(path.read_text()).body
+        # Metrics are objects: their hook imports the module that holds them.
+        of_metrics = {
+            line
+            for node in nodes
+            if isinstance(node, ast.FunctionDef) and node.name == "forecast_metrics"
+            for line in range(node.lineno, (node.end_lineno or 0) + 1)
+        }
+        assert {module for module, line in imports(path) if line not in of_metrics} <= allowed, path
         assert not [n for n in nodes if isinstance(n, ast.ClassDef)], path
 
 

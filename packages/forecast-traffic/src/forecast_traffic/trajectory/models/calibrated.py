@@ -1,0 +1,154 @@
+"""`trajectory/calibrated`: a model whose ellipses hold what they promise on tracks held back."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, cast
+
+import numpy as np
+
+from forecast_core import registry
+from forecast_core.artifacts import State
+from forecast_core.compose.members import build, composed_spec, described, fit_member, pack, unpack
+from forecast_core.config import ModelConfig
+from forecast_core.data.reading import fingerprint_of, last_time, later, signature_of
+from forecast_core.errors import CapabilityError, InvalidInputError
+from forecast_core.evaluation.evaluating import evaluation_windows, refuse_seen
+from forecast_core.evaluation.scores import predict_in_batches
+from forecast_core.prediction import PathMixturePrediction, Prediction
+from forecast_core.predictor import Predictor
+from forecast_core.run import Run
+from forecast_core.specs import ModelSpec
+from forecast_traffic.trajectory.calibration import ellipse_factors, scaled
+from forecast_traffic.trajectory.configs import CalibratedConfig
+from forecast_traffic.trajectory.tracks import Tracks
+from forecast_traffic.trajectory.windows import TrackWindows
+
+__all__ = ["Calibrated", "calibrate_ellipses"]
+
+_PATHS = 2000  # calibrated on at most
+
+
+class Calibrated(Predictor[Tracks]):
+    """Standard deviations of each step times one number, by `calibration.ellipse_factors`.
+
+    Paths stay as they are. Calibration is on the validation data, else on a share of tracks that the model is
+    not fitted on; at most 2,000 windows of them count, drawn by the seed.
+    """
+
+    config_class: ClassVar[type[ModelConfig]] = CalibratedConfig
+    accepts_windows = True
+    fits_validation = True
+
+    config: CalibratedConfig
+
+    def __init__(self, config: CalibratedConfig | None = None, *, spec: ModelSpec | None = None) -> None:
+        super().__init__(config, spec=spec)
+        (self.model,) = build([self.config.model])
+        own = spec if spec is not None else registry.model_spec("trajectory/calibrated")
+        self._spec = composed_spec(own, [self.model], prediction="path-mixture", needs_fit=True)
+        self._factors = np.ones(0)
+
+    @property
+    def factors(self) -> np.ndarray:
+        """What the standard deviations of each step are multiplied by, [h]."""
+        self._need_fitted("factors")
+        return self._factors
+
+    def adopt(self, model: Predictor[Any], calibration: Tracks | TrackWindows, *, seed: int = 0) -> None:
+        """Take a fitted model as it is, and calibrate it on data it was not fitted on."""
+        if not model.is_fitted or model.config != self.model.config:
+            raise CapabilityError(f"ellipses are calibrated of a fitted predictor; {model!r} is not")
+        self.model = model
+        windows = cast(TrackWindows, evaluation_windows((model,), calibration, horizon=None, stride=1))
+        if windows.origins.dtype.kind == "M":
+            refuse_seen(model, windows.origins.min(), until=model.info.fitted_until)
+        self._calibrate(windows, seed)
+        known = model.info
+        self._info = None
+        self._info = self.info.model_copy(
+            update={
+                "fitted": True,
+                "seed": known.seed,
+                "data": known.data or signature_of(windows),
+                "trained_on": known.trained_on or fingerprint_of(windows),
+                "validated_on": fingerprint_of(windows),
+                "fitted_until": later(last_time(windows), known.fitted_until),
+                "seen_until": later(last_time(windows), known.seen_until),
+            }
+        )
+
+    def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
+        held = validation
+        if held is None:
+            windows = self._windows(data)
+            tracks = np.unique(windows.tracks)
+            count = max(1, round(len(tracks) * self.config.calibration_share))
+            if count >= len(tracks):
+                raise InvalidInputError(
+                    "data", "holds tracks both to fit and to calibrate on", got=len(tracks)
+                )
+            chosen = np.random.default_rng(seed).permutation(tracks)[:count]
+            back = np.isin(windows.tracks, chosen)
+            held, data = windows.take(back), windows.take(~back)
+        fit_member(self.model, data, validation=None, seed=seed, run=run, name="model")
+        self._calibrate(self._windows(held), seed)
+
+    def _windows(self, data: Any) -> TrackWindows:
+        if isinstance(data, TrackWindows):
+            return data
+        context, horizon = self.config.context_length, self.config.horizon
+        return cast(Tracks, data).windows(context_length=context, horizon=horizon)
+
+    def _calibrate(self, windows: TrackWindows, seed: int) -> None:
+        if len(windows) > _PATHS:
+            chosen = np.random.default_rng(seed).choice(len(windows), _PATHS, replace=False)
+            windows = windows.take(np.sort(chosen))
+        prediction = self._paths(predict_in_batches(self.model, windows))
+        self._factors = ellipse_factors(prediction, windows.targets()[0], coverage=self.config.coverage)
+
+    def _paths(self, prediction: Prediction) -> PathMixturePrediction:
+        if not isinstance(prediction, PathMixturePrediction):
+            raise CapabilityError(f"{self.model.spec.id} gives {prediction.kind} predictions, not ellipses")
+        return prediction
+
+    def _predict(self, data: Tracks, *, horizon: int | None) -> Prediction:
+        return self._widened(self.model.predict(data, horizon=horizon))
+
+    def _predict_windows(self, windows: Any) -> Prediction:
+        return self._widened(self.model.predict_windows(windows))
+
+    def _widened(self, prediction: Prediction) -> Prediction:
+        paths = self._paths(prediction)
+        if paths.horizon > len(self._factors):
+            raise InvalidInputError(
+                "horizon", f"is at most {len(self._factors)}, the steps calibrated", got=paths.horizon
+            )
+        return scaled(paths, self._factors)
+
+    def _context_rows(self, data: Tracks) -> int | None:
+        return self.model._context_rows(data)
+
+    def _state(self) -> State:
+        packed = pack([self.model])
+        return State(arrays={**packed.arrays, "factors": self._factors}, texts=packed.texts)
+
+    def _load_state(self, state: State) -> None:
+        unpack([self.model], state)
+        self._factors = state.arrays["factors"]
+        if self._factors.ndim != 1 or not len(self._factors):
+            raise ValueError(f"factors are of {self._factors.shape}")
+
+
+def calibrate_ellipses(
+    model: Predictor[Any], calibration: Tracks | TrackWindows, *, coverage: float = 0.9, seed: int = 0
+) -> Calibrated:
+    """A fitted model with ellipses that hold their share of `calibration`, which it was not fitted on.
+
+    Raises CapabilityError for a model that is not fitted or predicts no ellipses, LeakError where it was
+    fitted on the calibration times, DataError for too few paths.
+    """
+    member = described(model).model_dump(mode="json")
+    made = registry.create_model("trajectory/calibrated", model=member, coverage=coverage)
+    calibrated = cast(Calibrated, made)
+    calibrated.adopt(model, calibration, seed=seed)
+    return calibrated

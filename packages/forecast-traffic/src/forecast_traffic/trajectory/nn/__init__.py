@@ -1,0 +1,1 @@
+"""Networks of trajectories, and tracks as tensors."""

@@ -1,0 +1,129 @@
+"""Bad input names the track, the place and the rule; nothing is dropped silently."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import forecast_core as fc
+from forecast_core.errors import DataError, InvalidInputError, ShapeError
+from forecast_traffic.trajectory import Tracks
+
+
+def rows(**changes: Any) -> dict[str, Any]:
+    """Two tracks of six points whose rows alternate."""
+    step = np.repeat(np.arange(6), 2)
+    given = {
+        "track_ids": np.tile([7, 9], 6),
+        "frames": step,
+        "x": 1.0 * step,
+        "y": np.tile([0.0, 3.0], 6),
+        "dt": 0.5,
+    }
+    return {**given, **changes}
+
+
+def changed(name: str, row: int, value: Any) -> dict[str, Any]:
+    values = np.array(rows()[name]).astype(float)
+    values[row] = value
+    return rows(**{name: values})
+
+
+def without(*drop: int) -> dict[str, Any]:
+    keep = np.setdiff1d(np.arange(12), drop)
+    return rows(**{n: np.asarray(v)[keep] for n, v in rows().items() if n != "dt"})
+
+
+def test_good_rows_are_sorted_into_tracks() -> None:
+    tracks = Tracks.from_rows(**rows())
+    assert tracks.item_ids == (7, 9)
+    np.testing.assert_array_equal(tracks.offsets, [0, 6, 12])
+    np.testing.assert_array_equal(tracks.xy[6:, 1], 3.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (changed("frames", 4, 1), "track 7, frame 1.*hold each track once.*duplicate"),
+        (changed("frames", 4, 0), "track 7, frame 0.*go back"),
+        (changed("frames", 11, 4.5), "track 9.*whole numbers.*4.5"),
+        (changed("frames", 11, np.nan), "track 9.*whole numbers"),
+        (changed("x", 5, np.nan), "x at row 5 .track 9, frame 2.*finite"),
+        (changed("y", 0, np.inf), "y at row 0 .track 7.*finite"),
+        (without(5, 7), "track 9, frame 4.*follow one another.*2 missing after frame 1"),
+        (without(3, 5, 7, 9, 11), "track 9.*at least two points.*1 tracks of one"),
+        (rows(dt=0.0), "dt: is a number of seconds above 0, got 0.0"),
+        (rows(dt=float("nan")), "dt"),
+        (rows(x=1000.0 * np.repeat(np.arange(6), 2)), "track 7, frame 1.*100 m/s, got 2000 m/s.*metres"),
+        (rows(dt=0.001), "100 m/s"),
+        (rows(classes=["car", "van"] * 5 + ["car", "car"]), "classes at row 11.*same all along a track"),
+        (rows(track_ids=np.tile([1.5, 2.5], 6)), "track_ids.*texts or whole numbers"),
+    ],
+)
+def test_each_fault_is_named_with_its_track(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Tracks.from_rows(**given)
+
+
+def test_arrays_of_other_lengths_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"x: has one entry a row \(12\)"):
+        Tracks.from_rows(**rows(x=np.zeros(5)))
+    with pytest.raises(ShapeError, match="classes"):
+        Tracks.from_rows(**rows(classes=["car"]))
+    with pytest.raises(ShapeError, match="at least one row"):
+        Tracks.from_rows(**rows(track_ids=[], frames=[], x=[], y=[]))
+
+
+def test_gaps_single_points_and_speeds_are_taken_where_asked() -> None:
+    kept = Tracks.from_rows(**without(5, 7), gaps="keep")
+    assert kept.windows(context_length=2, horizon=2).frames.tolist() == [1, 2, 3]  # none of track 9
+    with pytest.raises(DataError, match="follow one another"):
+        Tracks.from_rows(**without(5, 7), singles="drop")
+    assert Tracks.from_rows(**without(3, 5, 7, 9, 11), singles="drop").item_ids == (7,)
+    fast = Tracks.from_rows(**rows(x=1000.0 * np.repeat(np.arange(6), 2)), max_speed=None)
+    assert len(fast) == 2
+    with pytest.raises(ShapeError, match="two points"):
+        Tracks.from_rows(**without(*range(2, 12)), singles="drop")
+
+
+@pytest.mark.parametrize("horizon", [0, -1, True, 1.5, "3", None])
+def test_what_is_no_horizon_is_refused(horizon: Any) -> None:
+    with pytest.raises(InvalidInputError, match="horizon"):
+        Tracks.from_rows(**rows()).windows(horizon=horizon)
+
+
+def test_windows_that_fit_nowhere_say_what_is_there() -> None:
+    with pytest.raises(ShapeError, match=r"context \+ horizon = 4 \+ 3 points.*6 points at most"):
+        Tracks.from_rows(**rows()).windows(context_length=4, horizon=3)
+    with pytest.raises(InvalidInputError, match="min_context"):
+        Tracks.from_rows(**rows()).windows(context_length=2, min_context=3, horizon=1)
+
+
+def test_a_track_too_short_for_the_model_is_a_named_refusal() -> None:
+    tracks = Tracks.from_rows(**without(5, 7, 9), gaps="keep")  # track 9 ends in a point of its own
+    model = fc.create_model("trajectory/constant-velocity", horizon=3)
+    p = model.predict(tracks)
+    assert p.item_ids == (7,)
+    assert "9" in p.metadata["refused"]
+    assert "1 points in a row" in p.metadata["refused"]["9"]
+    with pytest.raises(ShapeError, match="track '9'"):
+        model.predict(tracks.select_items([9]))
+    windows = tracks.windows(context_length=1, horizon=1)
+    with pytest.raises(ShapeError, match=r"window 0 .track 7.*at least 2 points"):
+        model.predict_windows(windows)
+
+
+def test_data_of_another_step_than_configured_is_refused() -> None:
+    with pytest.raises(DataError, match=r"data.dt: is 0.4 s"):
+        fc.create_model("trajectory/constant-velocity", dt=0.4).predict(Tracks.from_rows(**rows()))
+
+
+def test_a_longer_horizon_than_fitted_is_refused() -> None:
+    tracks = Tracks.from_rows(**rows())
+    model = fc.create_model("trajectory/constant-velocity", horizon=2, context_length=2)
+    assert model.predict(tracks, horizon=40).horizon == 40
+    model.fit(tracks)
+    with pytest.raises(InvalidInputError, match="at most 2"):
+        model.predict(tracks, horizon=3)
