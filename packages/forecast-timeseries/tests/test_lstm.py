@@ -226,3 +226,28 @@ def test_bad_input_is_refused_with_typed_errors() -> None:
 def test_wrong_options_name_the_field(options: dict[str, Any], names: str) -> None:
     with pytest.raises(ConfigError, match=names):
         fc.create_model("timeseries/lstm", **{**SMALL, **options})
+
+
+def test_the_web_requests_preset_is_the_plain_network() -> None:
+    model = fc.create_model("timeseries/lstm", preset="web-requests", max_epochs=1, horizon=3)
+    assert (model.config.context_length, model.config.horizon, model.config.head) == (12, 3, "point")
+    panel = sample_panel(rows=150, items=1, past_covariates=1)
+    p = model.fit(panel).predict(panel)
+    assert p.kind == "point"
+    assert p.mean().shape == (1, 3, 1)
+    names = set(model._network.state_dict())
+    assert {"dense.weight", "dense.bias"} < names
+    assert not any(name.startswith(("out.", "mix.", "embedding.")) for name in names)
+    assert "web-requests" in fc.describe_model("timeseries/lstm").presets
+
+
+def test_squared_error_learns_means_and_absolute_error_medians() -> None:
+    rng = np.random.default_rng(0)
+    panel = sample_panel(rows=600, items=1)
+    panel = replace(panel, values=rng.exponential(1.0, (600, 1, 1)))
+    plain = {**SMALL, "head": "point", "calendar": (), "normalisation": "item", "max_epochs": 15}
+    plain |= {"windows_per_epoch": 512, "dropout": 0.0, "item_embedding": 0, "context_length": 4}
+    mean = fitted(panel, **plain, point_loss="squared").predict(panel).mean().mean()
+    median = fitted(panel, **plain, point_loss="absolute").predict(panel).mean().mean()
+    assert abs(median - np.log(2.0)) < 0.2
+    assert 0.15 < mean - median < 0.6  # exactly 1 - log 2 = 0.31
