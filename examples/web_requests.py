@@ -103,7 +103,7 @@ def tell(result: fc.Backtest) -> None:
     for each in result.scores:
         values = "  ".join(f"{k} {'-' if v is None else f'{v:.3f}':>8}" for k, v in each.metrics.items())
         skill = each.skill["rmse"]
-        print(f"  {each.label:26}{values}  skill {100 * (skill or 0.0):5.1f} %")
+        print(f"  {each.label:32}{values}  skill {100 * (skill or 0.0):5.1f} %")
 
 
 def compared(log: pd.DataFrame, freq: str, *, seeds: int) -> Any:
