@@ -1,0 +1,57 @@
+"""What this package registers for task `graph`: the task and its models, as specs."""
+
+from __future__ import annotations
+
+from forecast_core.hookspecs import hookimpl
+from forecast_core.specs import Capabilities, ModelSpec, TaskSpec
+
+
+@hookimpl
+def forecast_tasks() -> list[TaskSpec]:
+    return [
+        TaskSpec(
+            id="graph",
+            data="forecast_traffic.graph.panel:GraphPanel",
+            baseline="traffic/last-value",
+            objective="crps",
+            sample_data="forecast_traffic.graph.sample:sample_graph",
+            request="forecast_traffic.serving:GraphRequest",
+        )
+    ]
+
+
+@hookimpl
+def forecast_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            id="traffic/last-value",
+            task="graph",
+            entry_point="forecast_traffic.models.last_value:LastValue",
+            config_entry_point="forecast_traffic.configs:LastValueConfig",
+            summary="The last observed value, as wide as changes over that many steps have been",
+            capabilities=Capabilities(prediction="mixture", missing_values=True, needs_fit=False),
+            test_configs=({"horizon": 6},),
+        ),
+        ModelSpec(
+            id="traffic/seasonal-naive",
+            task="graph",
+            entry_point="forecast_traffic.models.seasonal_naive:SeasonalNaive",
+            config_entry_point="forecast_traffic.configs:SeasonalNaiveConfig",
+            summary="The value a day or a week ago, with intervals from past repetitions",
+            capabilities=Capabilities(prediction="mixture", missing_values=True, needs_fit=False),
+            test_configs=({"horizon": 6, "period": "day"}, {"horizon": 6}),
+        ),
+        ModelSpec(
+            id="traffic/historical-average",
+            task="graph",
+            entry_point="forecast_traffic.models.historical_average:HistoricalAverage",
+            config_entry_point="forecast_traffic.configs:HistoricalAverageConfig",
+            summary="What is usual at a node at this time of this weekday, with its spread",
+            capabilities=Capabilities(prediction="mixture", missing_values=True),
+            test_configs=(
+                {"horizon": 6},
+                {"horizon": 6, "period": "day", "shrinkage": 0},
+                {"horizon": 6, "period": "weekpart"},
+            ),
+        ),
+    ]
