@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from forecast_traffic.configs import (
         HistoricalAverageConfig as HistoricalAverageConfig,
         LastValueConfig as LastValueConfig,
+        LossWeights as LossWeights,
+        NetworkConfig as NetworkConfig,
         SeasonalNaiveConfig as SeasonalNaiveConfig,
+        STIDConfig as STIDConfig,
     )
     from forecast_traffic.graph.edges import edges_of as edges_of, gaussian_kernel as gaussian_kernel
     from forecast_traffic.graph.panel import GraphPanel as GraphPanel
@@ -30,7 +33,14 @@ if TYPE_CHECKING:
     )
 
 _EXPORTS = {
-    "configs": ("HistoricalAverageConfig", "LastValueConfig", "SeasonalNaiveConfig"),
+    "configs": (
+        "HistoricalAverageConfig",
+        "LastValueConfig",
+        "LossWeights",
+        "NetworkConfig",
+        "STIDConfig",
+        "SeasonalNaiveConfig",
+    ),
     "graph.edges": ("edges_of", "gaussian_kernel"),
     "graph.panel": ("GraphPanel",),
     "graph.readers": ("distance_matrix", "from_tables", "read_adjacency", "read_network", "read_tables"),

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from forecast_core.config import ModelConfig
+from forecast_core.config import ModelConfig, Search
+from forecast_core.errors import ConfigError
 
-__all__ = ["HistoricalAverageConfig", "LastValueConfig", "SeasonalNaiveConfig"]
+__all__ = [
+    "HistoricalAverageConfig",
+    "LastValueConfig",
+    "LossWeights",
+    "NetworkConfig",
+    "STIDConfig",
+    "SeasonalNaiveConfig",
+]
 
 _HORIZON = Field(default=12, ge=1, description="steps ahead where predict is not told")
 
@@ -38,4 +46,78 @@ class HistoricalAverageConfig(ModelConfig):
         default=1.0,
         ge=0,
         description="observations that the average over all days counts for beside those of a weekday",
+    )
+
+
+class LossWeights(ModelConfig):
+    """What each term of the loss of a mixture head counts; a term of weight 0 is not computed."""
+
+    nll: float = Field(default=0.0, ge=0, description="negative log likelihood of the scaled target")
+    mae: float = Field(default=0.0, ge=0, description="absolute error of the median, in standard deviations")
+    crps: float = Field(default=1.0, ge=0, description="closed-form CRPS, in standard deviations")
+    calibration: float = Field(default=0.0, ge=0, description="distance of a batch from calibrated")
+    diversity: float = Field(default=0.0, ge=0, description="overlap of components")
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not any(weight > 0 for _, weight in self):
+            raise ConfigError("LossWeights", "has a term that counts")
+        return self
+
+
+class NetworkConfig(ModelConfig):
+    """Options that all trained models of a network share."""
+
+    context_length: Annotated[int, Search(6, 36, step=6)] = Field(
+        default=12, ge=1, description="rows of history the network reads"
+    )
+    horizon: int = Field(default=12, ge=1, description="steps ahead it is trained for")
+    components: Annotated[int, Search(1, 5)] = Field(
+        default=3, ge=1, description="Gaussians in the mixture of a step"
+    )
+    mixture_weights: Literal["step", "shared"] = Field(
+        default="step", description="weights of components by step, or shared over the horizon"
+    )
+    residual: bool = Field(
+        default=True, description="predict the difference to the last observed value of the context"
+    )
+    loss: LossWeights = Field(default=LossWeights(), description="terms of the loss")
+    max_epochs: Annotated[int, Search(10, 60)] = Field(default=30, ge=1, description="passes over windows")
+    batch_size: Annotated[int, Search(8, 64, log=True)] = Field(
+        default=32, ge=1, description="windows of the whole network in a step"
+    )
+    learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
+        default=2e-3, gt=0, description="peak of the schedule"
+    )
+    weight_decay: Annotated[float, Search(1e-6, 1e-2, log=True)] = Field(
+        default=3e-4, ge=0, description="pull of weights towards zero"
+    )
+    schedule: Literal["one-cycle", "cosine", "constant"] = Field(
+        default="one-cycle", description="learning rate over time"
+    )
+    windows_per_epoch: int | None = Field(
+        default=16_384, ge=1, description="random windows an epoch; none: every window"
+    )
+    patience: int | None = Field(
+        default=None, ge=1, description="epochs without better validation before stopping; none: all epochs"
+    )
+    gradient_clip: float | None = Field(default=5.0, gt=0, description="largest norm of the gradient")
+    accumulate: int = Field(default=1, ge=1, description="batches whose gradients make one step")
+    ema: float | None = Field(
+        default=None, gt=0, lt=1, description="decay of a moving average of weights, used instead of them"
+    )
+    device: str = Field(default="cpu", description="cpu, cuda or cuda:N")
+    precision: Literal["32", "bf16", "16"] = Field(default="32", description="arithmetic of the network")
+
+
+class STIDConfig(NetworkConfig):
+    """Options of `traffic/stid`."""
+
+    hidden_size: Annotated[int, Search(16, 128, log=True)] = Field(
+        default=32, ge=1, description="size of the context's embedding, and of each identity's"
+    )
+    num_layers: Annotated[int, Search(1, 4)] = Field(default=3, ge=1, description="residual layers")
+    dropout: Annotated[float, Search(0.0, 0.4)] = Field(default=0.15, ge=0, lt=1, description="dropout rate")
+    weekdays: bool = Field(
+        default=True, description="give the day of the week; off where few weeks are there"
     )

@@ -54,4 +54,35 @@ def forecast_models() -> list[ModelSpec]:
                 {"horizon": 6, "period": "weekpart"},
             ),
         ),
+        ModelSpec(
+            id="traffic/stid",
+            task="graph",
+            entry_point="forecast_traffic.models.stid:STID",
+            config_entry_point="forecast_traffic.configs:STIDConfig",
+            summary="A small MLP that knows which node and what time of the week it reads; Gaussian mixtures",
+            capabilities=Capabilities(prediction="mixture", missing_values=True),
+            requires=("torch",),
+            install_hint="pip install forecast-traffic",
+            test_configs=(
+                {**_SMALL, "hidden_size": 8},
+                {
+                    **_SMALL,
+                    "hidden_size": 8,
+                    "components": 1,
+                    "weekdays": False,
+                    "residual": False,
+                    "mixture_weights": "shared",
+                    "loss": {"crps": 0.0, "nll": 1.0, "mae": 0.5},
+                },
+            ),
+        ),
     ]
+
+
+_SMALL = {
+    "context_length": 8,
+    "horizon": 4,
+    "max_epochs": 2,
+    "batch_size": 16,
+    "windows_per_epoch": 48,
+}
