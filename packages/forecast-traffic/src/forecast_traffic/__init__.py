@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         NetworkConfig as NetworkConfig,
         SeasonalNaiveConfig as SeasonalNaiveConfig,
         STIDConfig as STIDConfig,
+        STMGTConfig as STMGTConfig,
     )
     from forecast_traffic.graph.edges import edges_of as edges_of, gaussian_kernel as gaussian_kernel
     from forecast_traffic.graph.panel import GraphPanel as GraphPanel
@@ -39,6 +40,7 @@ _EXPORTS = {
         "LossWeights",
         "NetworkConfig",
         "STIDConfig",
+        "STMGTConfig",
         "SeasonalNaiveConfig",
     ),
     "graph.edges": ("edges_of", "gaussian_kernel"),

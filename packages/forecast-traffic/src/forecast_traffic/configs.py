@@ -15,6 +15,7 @@ __all__ = [
     "LossWeights",
     "NetworkConfig",
     "STIDConfig",
+    "STMGTConfig",
     "SeasonalNaiveConfig",
 ]
 
@@ -121,3 +122,51 @@ class STIDConfig(NetworkConfig):
     weekdays: bool = Field(
         default=True, description="give the day of the week; off where few weeks are there"
     )
+
+
+class STMGTConfig(NetworkConfig):
+    """Options of `traffic/stmgt`."""
+
+    batch_size: Annotated[int, Search(8, 64, log=True)] = Field(
+        default=16, ge=1, description="windows of the whole network in a step"
+    )
+    max_epochs: Annotated[int, Search(5, 60)] = Field(default=20, ge=1, description="passes over windows")
+    hidden_size: Annotated[int, Search(16, 128, log=True)] = Field(
+        default=32, ge=1, description="size of a token"
+    )
+    head_size: Annotated[int, Search(32, 256, log=True)] = Field(
+        default=64, ge=1, description="units of the head of a step"
+    )
+    num_layers: Annotated[int, Search(1, 4)] = Field(default=2, ge=1, description="space-time blocks")
+    heads: int = Field(default=4, ge=1, description="heads of each attention; divides hidden_size")
+    patch_length: Annotated[int, Search(choices=(1, 2, 3, 4, 6))] = Field(
+        default=3, ge=1, description="rows of history in a token; divides context_length"
+    )
+    block: Annotated[Literal["parallel", "sequential"], Search(choices=("parallel", "sequential"))] = Field(
+        default="parallel", description="spatial and temporal branches at once, or one after the other"
+    )
+    road: bool = Field(default=True, description="attention along the edges of the graph")
+    both_ways: bool = Field(default=True, description="also against the direction of edges")
+    dense: bool = Field(default=False, description="attention of every node to every other")
+    adaptive: bool = Field(default=True, description="an embedding learnt for each node and token")
+    calendar: tuple[Literal["day", "week", "year"], ...] = Field(
+        default=("day", "week", "year"),
+        description="cycles whose place is given; no week where few weeks are there to learn from",
+    )
+    dropout: Annotated[float, Search(0.0, 0.4)] = Field(default=0.1, ge=0, lt=1, description="dropout rate")
+    compile_attention: bool = Field(
+        default=False,
+        description="compile the attention along edges where that works; takes a minute at first",
+    )
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        for name, divisor, whole in (
+            ("heads", self.heads, "hidden_size"),
+            ("patch_length", self.patch_length, "context_length"),
+        ):
+            if getattr(self, whole) % divisor:
+                raise ConfigError(
+                    f"STMGTConfig.{name}", f"divides {whole} ({getattr(self, whole)})", got=divisor
+                )
+        return self

@@ -76,6 +76,38 @@ def forecast_models() -> list[ModelSpec]:
                 },
             ),
         ),
+        ModelSpec(
+            id="traffic/stmgt",
+            task="graph",
+            entry_point="forecast_traffic.models.stmgt:STMGT",
+            config_entry_point="forecast_traffic.configs:STMGTConfig",
+            summary="Graph transformer over roads, time and weather; Gaussian mixtures",
+            capabilities=Capabilities(prediction="mixture", missing_values=True, future_covariates=True),
+            requires=("torch",),
+            install_hint="pip install forecast-traffic",
+            test_configs=(
+                {**_SMALL, **_TINY},
+                {
+                    **_SMALL,
+                    **_TINY,
+                    "block": "sequential",
+                    "dense": True,
+                    "adaptive": False,
+                    "mixture_weights": "shared",
+                    "ema": 0.9,
+                    "calendar": ("day",),
+                },
+                {
+                    **_SMALL,
+                    **_TINY,
+                    "road": False,
+                    "components": 1,
+                    "patch_length": 1,
+                    "residual": False,
+                    "loss": {"crps": 0.0, "nll": 1.0, "mae": 0.5},
+                },
+            ),
+        ),
     ]
 
 
@@ -86,3 +118,4 @@ _SMALL = {
     "batch_size": 16,
     "windows_per_epoch": 48,
 }
+_TINY = {"hidden_size": 8, "head_size": 16, "num_layers": 1, "heads": 2, "patch_length": 2}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,13 +24,12 @@ from forecast_traffic.graph.panel import GraphPanel
 from forecast_traffic.graph.windows import GraphWindows
 from forecast_traffic.nn.objective import MixtureObjective
 from forecast_traffic.nn.scaling import NetworkScaling
-from forecast_traffic.nn.tensors import NetworkTensors, OriginSource
+from forecast_traffic.nn.tensors import NetworkBatch, NetworkTensors, OriginSource
 
 __all__ = ["TrainedNetwork"]
 
 _CHUNK = 16_384  # node windows predicted in one forward pass
 _VALIDATION_ORIGINS = 4_000  # more are thinned out evenly
-_SILENT = {"weather": [], "weather_types": 0, "weather_by_node": False, "events": 0}
 
 
 class TrainedNetwork(Predictor[GraphPanel]):
@@ -183,49 +183,56 @@ class TrainedNetwork(Predictor[GraphPanel]):
         recent = data.rows(known - config.context_length, min(known + steps, len(data)))
         panel, order = self._ordered(recent)
         source = self._source(panel, np.array([panel.known_rows - 1]), extra=config.horizon, ahead=steps)
-        nodes = np.arange(len(order))
         return self._answer(
             source,
             np.zeros(len(order), dtype=np.intp),
-            order[nodes],
+            order,
             steps,
             item_ids=data.node_ids,
             timestamps=data.future_timestamps(steps),
         )
 
     def _predict_windows(self, windows: Any) -> Prediction:
-        assert isinstance(windows, GraphWindows)
-        steps, config = self._supported(windows.horizon), self.config
+        _, source, of, nodes = self._sourced(windows)
+        return self._answer(
+            source,
+            of,
+            nodes,
+            windows.horizon,
+            item_ids=windows.item_ids,
+            timestamps=windows.timestamps(),
+        )
+
+    def _sourced(self, windows: GraphWindows) -> tuple[nn.Module, OriginSource, np.ndarray, np.ndarray]:
+        """The network, a source of the windows' distinct origins, and each window's origin and node in it."""
+        network, steps = self._fitted(), self._supported(windows.horizon)
         self._check(windows.panel)
-        short = np.flatnonzero(windows.rows + 1 < config.context_length)
+        short = np.flatnonzero(windows.rows + 1 < self.config.context_length)
         if len(short):
             raise ShapeError(
                 "windows",
-                f"have at least context_length = {config.context_length} rows up to their origin",
+                f"have at least context_length = {self.config.context_length} rows up to their origin",
                 place=f"window {short[0]}",
                 got=f"{windows.rows[short[0]] + 1} rows",
             )
         rows, of = np.unique(windows.rows, return_inverse=True)
         panel, order = self._ordered(windows.panel)
-        source = self._source(panel, rows, extra=config.horizon, ahead=steps)
-        return self._answer(
-            source,
-            of,
-            order[windows.items],
-            steps,
-            item_ids=windows.item_ids,
-            timestamps=windows.timestamps(),
-        )
+        source = self._source(panel, rows, extra=self.config.horizon, ahead=steps)
+        return network, source, of, order[windows.items]
+
+    def _batches(self, source: OriginSource) -> Iterator[NetworkBatch]:
+        """All windows of a source, as many at a time as memory is kept for."""
+        size = max(_CHUNK // source.nodes, 1)
+        for chunk in torch.split(torch.arange(len(source), device=source.starts.device), size):
+            yield source.batch(chunk)
 
     def _answer(
         self, source: OriginSource, of: np.ndarray, nodes: np.ndarray, steps: int, **identity: Any
     ) -> MixturePrediction:
         """Mixtures of node `nodes` [n] at origin `of` [n] of the source, in the target's unit."""
         network = self._fitted()
-        size = max(_CHUNK // source.nodes, 1)
-        every = torch.arange(len(source), device=source.starts.device)
         with torch.inference_mode():
-            parts = [_arrays(network(source.batch(chunk)), steps) for chunk in torch.split(every, size)]
+            parts = [_arrays(network(batch), steps) for batch in self._batches(source)]
         weights, means, sigmas = (np.concatenate(each)[of, nodes] for each in zip(*parts, strict=True))
         shift, scale = self._scaling.shift[:, None], self._scaling.scale[:, None]  # [C, 1]
         return MixturePrediction(

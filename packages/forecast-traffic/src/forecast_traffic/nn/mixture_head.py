@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from forecast_core.losses import MixtureParameters
 
-__all__ = ["SIGMA_FLOOR", "MixtureHead", "mixture_median"]
+__all__ = ["SIGMA_FLOOR", "MixtureHead", "StepMixtureHead", "mixture_median"]
 
 SIGMA_FLOOR = 1e-3  # in scaled units
 _BISECTIONS = 14
@@ -51,6 +51,25 @@ class MixtureHead(nn.Module):
         sigmas = F.softplus(self.sigmas(features).unflatten(-1, self.shape)) + SIGMA_FLOOR
         logits = self.logits(features).unflatten(-1, (self.weight_steps, *self.shape[1:]))
         return MixtureParameters(logits, means, sigmas)
+
+
+class StepMixtureHead(nn.Module):
+    """features [..., H, F], one vector a step -> mixtures [..., H, C, K], by one layer for every step.
+
+    weights: "shared" makes one set of weights of the steps' mean features; else as `MixtureHead`.
+    """
+
+    def __init__(self, features: int, *, anchors: Tensor, weights: str = "step") -> None:
+        super().__init__()
+        self.shared = weights == "shared"
+        self.each = MixtureHead(features, horizon=1, anchors=anchors)
+
+    def forward(self, features: Tensor, base: Tensor | None = None) -> MixtureParameters:
+        """features [..., H, F], base [..., 1 | H, C]; logits [..., 1 | H, C, K]."""
+        logits, means, sigmas = (each.squeeze(-3) for each in self.each(features))
+        if self.shared:
+            logits = self.each.logits(features.mean(-2, keepdim=True)).unflatten(-1, means.shape[-2:])
+        return MixtureParameters(logits, means if base is None else means + base[..., None], sigmas)
 
 
 def mixture_median(mixture: MixtureParameters) -> Tensor:
