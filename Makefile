@@ -9,7 +9,7 @@ JOBS   ?= 2
 PACKAGES := forecast-core forecast-timeseries forecast-traffic
 CORE_EXTRAS       := torch,fabric,evaluate,plot,tune,track,serve,cli,test
 TIMESERIES_EXTRAS := pedestrians
-TRAFFIC_EXTRAS    := hdf
+TRAFFIC_EXTRAS    := hdf,plot
 BUILD_TOOLS := hatchling editables setuptools
 DEV_TOOLS   := build mypy polars pyarrow pytest-xdist ruff scoringrules statsmodels torch-geometric types-PyYAML utilsforecast
 

@@ -17,6 +17,7 @@ from forecast_traffic import (
     edges_of,
     from_tables,
     gaussian_kernel,
+    position_distances,
     read_network,
     read_tables,
 )
@@ -55,6 +56,17 @@ def test_a_kernel_of_no_distances_is_refused(distances: np.ndarray, options: Any
     with pytest.raises(InvalidInputError) as error:
         gaussian_kernel(distances, **options)
     assert told in str(error.value)
+
+
+def test_distances_on_earth_are_metres() -> None:
+    matrix = position_distances(np.array([0.0, 0.0, -36.8485]), np.array([0.0, 1.0, 174.7633]))
+    assert matrix[0, 1] == pytest.approx(111_195, rel=1e-3)  # a degree of longitude at the equator
+    np.testing.assert_allclose(matrix, matrix.T)
+    assert not matrix.diagonal().any()
+    with pytest.raises(DataError, match="latitude at node 1"):
+        position_distances(np.array([0.0, 95.0]), np.zeros(2))
+    with pytest.raises(ShapeError, match="longitude"):
+        position_distances(np.zeros(2), np.zeros(3))
 
 
 def tables() -> tuple[Any, Any]:

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
         STIDConfig as STIDConfig,
         STMGTConfig as STMGTConfig,
     )
-    from forecast_traffic.graph.edges import edges_of as edges_of, gaussian_kernel as gaussian_kernel
+    from forecast_traffic.graph.edges import (
+        edges_of as edges_of,
+        gaussian_kernel as gaussian_kernel,
+        position_distances as position_distances,
+    )
     from forecast_traffic.graph.panel import GraphPanel as GraphPanel
     from forecast_traffic.graph.readers import (
         distance_matrix as distance_matrix,
@@ -28,6 +32,11 @@ if TYPE_CHECKING:
     from forecast_traffic.graph.splitting import split_windows as split_windows
     from forecast_traffic.graph.windows import GraphWindows as GraphWindows
     from forecast_traffic.mixture import mixture_to_moments as mixture_to_moments
+    from forecast_traffic.plots import (
+        plot_fan as plot_fan,
+        plot_network as plot_network,
+        plot_weather_attention as plot_weather_attention,
+    )
     from forecast_traffic.simulation import (
         SimulatedNetwork as SimulatedNetwork,
         simulate_network as simulate_network,
@@ -43,12 +52,13 @@ _EXPORTS = {
         "STMGTConfig",
         "SeasonalNaiveConfig",
     ),
-    "graph.edges": ("edges_of", "gaussian_kernel"),
+    "graph.edges": ("edges_of", "gaussian_kernel", "position_distances"),
     "graph.panel": ("GraphPanel",),
     "graph.readers": ("distance_matrix", "from_tables", "read_adjacency", "read_network", "read_tables"),
     "graph.splitting": ("split_windows",),
     "graph.windows": ("GraphWindows",),
     "mixture": ("mixture_to_moments",),
+    "plots": ("plot_fan", "plot_network", "plot_weather_attention"),
     "simulation": ("SimulatedNetwork", "simulate_network"),
 }
 

@@ -9,7 +9,16 @@ import numpy as np
 from forecast_core.arrays import frozen
 from forecast_core.errors import DataError, InvalidInputError, ShapeError
 
-__all__ = ["adjacency_matrix", "checked_edges", "edges_of", "gaussian_kernel", "subgraph"]
+__all__ = [
+    "adjacency_matrix",
+    "checked_edges",
+    "edges_of",
+    "gaussian_kernel",
+    "position_distances",
+    "subgraph",
+]
+
+_EARTH = 6_371_000.0  # metres, mean radius
 
 
 def checked_edges(edge_index: Any, edge_weight: Any, *, nodes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -101,6 +110,26 @@ def gaussian_kernel(
         raise InvalidInputError("threshold", "lies in [0, 1)", got=threshold)
     weight = np.exp(-((distances / sigma) ** 2))
     return np.where(weight >= threshold, weight, 0.0)
+
+
+def position_distances(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
+    """Distances [node, node] in metres as the crow flies, of positions [node] in degrees (haversine formula).
+
+    Raises ShapeError where they do not go together, DataError for one that is no place on earth.
+    """
+    up, across = (np.asarray(each, dtype=np.float64) for each in (latitude, longitude))
+    if up.ndim != 1 or across.shape != up.shape:
+        raise ShapeError("longitude", f"has the shape of latitude {up.shape}", got=across.shape)
+    for name, degrees, limit in (("latitude", up, 90.0), ("longitude", across, 180.0)):
+        wrong = np.flatnonzero(~(np.abs(degrees) <= limit))
+        if len(wrong):
+            rule = f"lies in -{limit:g}..{limit:g}"
+            raise DataError(name, rule, place=f"node {wrong[0]}", got=degrees[wrong[0]])
+    up, across = np.radians(up), np.radians(across)
+    apart = np.sin((up[:, None] - up) / 2) ** 2
+    apart += np.cos(up[:, None]) * np.cos(up) * np.sin((across[:, None] - across) / 2) ** 2
+    distances: np.ndarray = 2.0 * _EARTH * np.arcsin(np.sqrt(np.minimum(apart, 1.0)))
+    return distances
 
 
 def subgraph(
