@@ -196,8 +196,8 @@ def _roads(count: int) -> tuple[np.ndarray, np.ndarray]:
     road, place = index // 8, index % 8
     downstream = index + 1
     last = np.append(road[1:] != road[:-1], True)
-    merge = (road + 1) * 8 + 3  # the middle of the next road
-    downstream[last] = np.where(merge[last] < count, merge[last], -1)
+    merge = np.minimum((road + 1) * 8 + 3, count - 1)  # the middle of the next road, or its end
+    downstream[last] = np.where((road[last] + 1) * 8 < count, merge[last], -1)
     return downstream, place
 
 
