@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 __all__ = ["recomputed_attention"]
 
-_BLOCK = 1 << 20  # numbers in an edge tensor at a time: 4 MB, which caches hold
+_BLOCK = 1 << 19  # numbers in an edge tensor at a time: 2 MB, which caches hold
 
 
 def recomputed_attention(
@@ -28,6 +28,9 @@ def recomputed_attention(
 
 
 class _Attention(torch.autograd.Function):
+    # Sums over the channels of a head, and numbers of a head repeated for its channels, are products with
+    # small matrices [H * C, H]: reductions and broadcasts over so few numbers are slow otherwise.
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -39,49 +42,67 @@ class _Attention(torch.autograd.Function):
         slope: float,
     ) -> tuple[Tensor, Tensor]:
         n, b, h, c = left.shape
-        edges = len(source)
+        edges, width = len(source), h * c
+        left, right = left.reshape(n, b, width), right.reshape(n, b, width)
         scores = left.new_empty((edges, b, h))
-        for at in _blocks(edges, b * h * c):
-            joined = left[source[at]].add_(right[destination[at]])
-            torch.sum(F.leaky_relu_(joined, slope).mul_(attention), -1, out=scores[at])
+        score = _by_head(attention)  # [H * C, H]
+        for at in _blocks(edges, b * width):
+            joined = left.index_select(0, source[at]).add_(right.index_select(0, destination[at]))
+            torch.matmul(F.leaky_relu_(joined, slope), score, out=scores[at])
         index = destination[:, None, None].expand_as(scores)
         top = scores.new_full((n, b, h), -math.inf).scatter_reduce_(0, index, scores, "amax")
-        weights = scores.sub_(top[destination]).exp_()
+        weights = scores.sub_(top.index_select(0, destination)).exp_()
         total = scores.new_zeros((n, b, h)).index_add_(0, destination, weights)
-        weights.div_(total[destination])
+        weights.div_(total.index_select(0, destination))
         sums = torch.zeros_like(left)
-        for at in _blocks(edges, b * h * c):
-            sums.index_add_(0, destination[at], left[source[at]].mul_(weights[at, ..., None]))
+        spread = _by_head(torch.ones_like(attention)).T
+        for at in _blocks(edges, b * width):
+            sent = left.index_select(0, source[at]).mul_(weights[at] @ spread)
+            sums.index_add_(0, destination[at], sent)
         ctx.save_for_backward(left, right, attention, source, destination, weights)
         ctx.slope = slope
         ctx.mark_non_differentiable(weights)
-        return sums, weights
+        return sums.view(n, b, h, c), weights
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         left, right, attention, source, destination, weights = ctx.saved_tensors
-        grad = grads[0].contiguous()
-        n, b, h, c = left.shape
-        blocks = _blocks(len(source), b * h * c)
+        (n, b, width), (h, c) = left.shape, attention.shape
+        grad = grads[0].reshape(n, b, width)
+        blocks = _blocks(len(source), b * width)
+        gather = _by_head(torch.ones_like(attention))  # [H * C, H]
         along = weights.new_empty(weights.shape)  # d loss / d weight, [E, B, H]
         for at in blocks:
-            torch.sum(left[source[at]].mul_(grad[destination[at]]), -1, out=along[at])
+            product = left.index_select(0, source[at]).mul_(grad.index_select(0, destination[at]))
+            torch.matmul(product, gather, out=along[at])
         # softmax: d score = w (d w - sum over the node's edges of w d w)
         along.mul_(weights)
         mean = along.new_zeros((n, b, h)).index_add_(0, destination, along)
-        scores = along.sub_(weights * mean[destination])
+        scores = along.sub_(mean.index_select(0, destination).mul_(weights))
         grad_left, grad_right = torch.zeros_like(left), torch.zeros_like(right)
-        grad_attention = torch.zeros_like(attention)
+        pulls = left.new_zeros((h, width))  # its diagonal blocks are d loss / d attention
+        score = _by_head(attention).T
         for at in blocks:
-            joined = left[source[at]].add_(right[destination[at]])
-            slope = torch.where(joined > 0, 1.0, ctx.slope).to(joined.dtype)
-            pulled = scores[at, ..., None]
-            grad_attention += (joined.mul_(slope).mul_(pulled)).sum((0, 1))
-            through = slope.mul_(attention).mul_(pulled)  # d loss / d (left + right), [e, B, H, C]
+            joined = left.index_select(0, source[at]).add_(right.index_select(0, destination[at]))
+            through = (scores[at] @ score).mul_(
+                (joined > 0).to(joined.dtype).mul_(1.0 - ctx.slope).add_(ctx.slope)
+            )  # d loss / d (left + right), [e, B, H * C]
+            active = F.leaky_relu_(joined, ctx.slope).view(-1, width)
+            pulls.addmm_(scores[at].reshape(-1, h).T, active)
             grad_right.index_add_(0, destination[at], through)
-            through.addcmul_(grad[destination[at]], weights[at, ..., None])
+            through.add_(grad.index_select(0, destination[at]).mul_(weights[at] @ gather.T))
             grad_left.index_add_(0, source[at], through)
-        return grad_left, grad_right, grad_attention, None, None, None
+        head = torch.arange(h, device=left.device)
+        grad_attention = pulls.view(h, h, c)[head, head]
+        shape = (n, b, h, c)
+        return grad_left.view(shape), grad_right.view(shape), grad_attention, None, None, None
+
+
+def _by_head(values: Tensor) -> Tensor:
+    """[H, C] -> [H * C, H]: in the column of a head its own values, 0 elsewhere."""
+    heads = [head[:, None] for head in values]
+    blocks: Tensor = torch.block_diag(*heads)  # type: ignore[no-untyped-call]
+    return blocks
 
 
 def _blocks(edges: int, width: int) -> list[slice]:

@@ -29,8 +29,8 @@ def edge_attention(
     destination. score_e = attention . leaky_relu(left[source_e] + right[destination_e]), weights are the
     softmax of scores over the edges that enter a node. A node that no edge enters gets 0.
     """
-    sent = left[source]  # [E, B, H, C]
-    scores = (F.leaky_relu(sent + right[destination], slope) * attention).sum(-1)  # [E, B, H]
+    sent = left.index_select(0, source)  # [E, B, H, C]
+    scores = (F.leaky_relu(sent + right.index_select(0, destination), slope) * attention).sum(-1)  # [E, B, H]
     weights = edge_softmax(scores, destination, left.shape[0])
     sums = torch.zeros_like(left).index_add(0, destination, sent * weights[..., None])
     return sums, weights
@@ -42,9 +42,9 @@ def edge_softmax(scores: Tensor, destination: Tensor, nodes: int) -> Tensor:
     index = destination[:, None, None].expand_as(scores)
     with torch.no_grad():
         top = scores.new_full(shape, -math.inf).scatter_reduce(0, index, scores, "amax")
-    exps = torch.exp(scores - top[destination])
+    exps = torch.exp(scores - top.index_select(0, destination))
     total = scores.new_zeros(shape).index_add(0, destination, exps)
-    return exps / total[destination]
+    return exps / total.index_select(0, destination)
 
 
 class SharedGATv2(nn.Module):
