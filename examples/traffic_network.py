@@ -110,6 +110,7 @@ def pedestrians(out: Path, *, epochs: int, seed: int) -> None:
     print(panel)
     train, valid, test = fc.splits.time_split(panel, (0.7, 0.1, 0.2))
     shared = {"context_length": 48, "max_epochs": epochs, "windows_per_epoch": 2048, "batch_size": 32}
+    shared["scaling"] = "node"  # some streets have a hundred times as many people as others
     stmgt = fc.create_model("traffic/stmgt", patch_length=6, num_layers=1, **shared)
     fitted(stmgt, train, valid, out=out, seed=seed)
     stid = fc.create_model("traffic/stid", **shared).fit(train, validation=valid, seed=seed)

@@ -123,8 +123,8 @@ def test_scaling_reads_observed_training_values_only() -> None:
     other = replace(panel, values=values)
     a, b = (NetworkScaling.fit(p, rows=100, levels=LEVELS) for p in (panel, other))
     np.testing.assert_array_equal(a.shift, b.shift)
-    np.testing.assert_allclose(a.shift, np.nanmean(panel.values[:100]))
-    np.testing.assert_allclose(a.scale, np.nanstd(panel.values[:100]))
+    np.testing.assert_allclose(a.shift, np.full((4, 1), np.nanmean(panel.values[:100])))
+    np.testing.assert_allclose(a.scale, np.full((4, 1), np.nanstd(panel.values[:100])))
     np.testing.assert_allclose(
         a.quantiles[0], np.nanquantile((panel.values[:100] - a.shift) / a.scale, LEVELS)
     )
@@ -132,6 +132,18 @@ def test_scaling_reads_observed_training_values_only() -> None:
     np.testing.assert_array_equal(restored.quantiles, a.quantiles)
     with pytest.raises(DataError, match="every channel"):
         NetworkScaling.fit(replace(panel, values=np.full_like(values, np.nan)), rows=100, levels=LEVELS)
+
+
+def test_nodes_unlike_in_size_can_be_scaled_by_themselves() -> None:
+    panel = sample_graph(missing=0.3)
+    values = panel.values * np.array([1.0, 100.0, 0.0, 1.0])[:, None]
+    values[:, 3] = np.nan
+    uneven = replace(panel, values=values)
+    whole, own = (NetworkScaling.fit(uneven, rows=100, levels=LEVELS, over=o) for o in ("network", "node"))
+    np.testing.assert_allclose(own.shift[:2], np.nanmean(values[:100, :2], axis=0))
+    np.testing.assert_allclose(own.scale[:2], np.nanstd(values[:100, :2], axis=0))
+    np.testing.assert_allclose(own.scale[2:], whole.scale[2:])  # constant, and never observed
+    np.testing.assert_allclose(own.shift[2:], whole.shift[2:])
 
 
 def test_the_last_observed_value_is_found_behind_gaps() -> None:
@@ -147,7 +159,7 @@ def test_terms_of_the_loss_are_told_apart_and_weighed() -> None:
     shape = (*batch.targets.transpose(1, 2).shape, 3)  # [B, N, H, C, K]
     torch.manual_seed(0)
     mixture = MixtureParameters(torch.randn(shape), torch.randn(shape), torch.rand(shape) + 0.1)
-    scale = torch.tensor([4.0])
+    scale = torch.full((4, 1), 4.0)
     weights = LossWeights(nll=0.5, mae=2.0, crps=1.0, calibration=0.1, diversity=0.2)
     terms = MixtureObjective(weights, scale, unit=2.0).terms(mixture, batch)
     assert set(terms) == {"nll", "mae", "crps", "calibration", "diversity"}

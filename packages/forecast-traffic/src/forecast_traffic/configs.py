@@ -82,6 +82,10 @@ class NetworkConfig(ModelConfig):
     residual: bool = Field(
         default=True, description="predict the difference to the last observed value of the context"
     )
+    scaling: Annotated[Literal["network", "node"], Search(choices=("network", "node"))] = Field(
+        default="network",
+        description="scale by the mean and spread of all nodes, or by each node's own where they differ",
+    )
     loss: LossWeights = Field(default=LossWeights(), description="terms of the loss")
     max_epochs: Annotated[int, Search(10, 60)] = Field(default=30, ge=1, description="passes over windows")
     batch_size: Annotated[int, Search(8, 64, log=True)] = Field(

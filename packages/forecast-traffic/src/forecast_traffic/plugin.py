@@ -70,6 +70,7 @@ def forecast_models() -> list[ModelSpec]:
                     "hidden_size": 8,
                     "components": 1,
                     "weekdays": False,
+                    "scaling": "node",
                     "residual": False,
                     "mixture_weights": "shared",
                     "loss": {"crps": 0.0, "nll": 1.0, "mae": 0.5},

@@ -65,7 +65,7 @@ class TrainedNetwork(Predictor[GraphPanel]):
         self._known, self._edges = _described(panel), (panel.edge_index, panel.edge_weight)
         rows = int(origins.max()) + config.horizon + 1
         levels = (np.arange(config.components) + 0.5) / config.components
-        self._scaling = NetworkScaling.fit(panel, rows=rows, levels=levels)
+        self._scaling = NetworkScaling.fit(panel, rows=rows, levels=levels, over=config.scaling)
         source = self._source(panel, origins)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -234,7 +234,9 @@ class TrainedNetwork(Predictor[GraphPanel]):
         with torch.inference_mode():
             parts = [_arrays(network(batch), steps) for batch in self._batches(source)]
         weights, means, sigmas = (np.concatenate(each)[of, nodes] for each in zip(*parts, strict=True))
-        shift, scale = self._scaling.shift[:, None], self._scaling.scale[:, None]  # [C, 1]
+        shift, scale = (
+            each[nodes][:, None, :, None] for each in (self._scaling.shift, self._scaling.scale)
+        )  # [n, 1, C, 1]
         return MixturePrediction(
             weights=weights,
             means=means * scale + shift,

@@ -27,8 +27,8 @@ class MixtureObjective:
     """The loss of a batch: a weighted sum of terms, over what was observed.
 
     nll: of the scaled target, in nats. mae: of the median, in the target's unit divided by `unit`. crps:
-    closed form, likewise. calibration and diversity: see `forecast_core.losses`. scale [C]: of the channels;
-    unit: what errors are divided by, so that terms are of one size.
+    closed form, likewise. calibration and diversity: see `forecast_core.losses`. scale [N, C]: of each node's
+    channels; unit: what errors are divided by, so that terms are of one size.
     """
 
     weights: LossWeights
@@ -43,7 +43,7 @@ class MixtureObjective:
     def terms(self, mixture: MixtureParameters, batch: NetworkBatch) -> dict[str, Tensor]:
         """The terms whose weight is above 0, each a scalar, by name."""
         targets, mask = batch.targets.transpose(1, 2), batch.observed.transpose(1, 2)  # [B, N, H, C]
-        real = self.scale / self.unit  # [C], real units of a scaled one
+        real = self.scale[:, None] / self.unit  # [N, 1, C], real units of a scaled one
         found: dict[str, Tensor] = {}
         if self.weights.nll > 0:
             found["nll"] = mixture_nll(targets, mixture, mask=mask)
@@ -52,7 +52,7 @@ class MixtureObjective:
             found["mae"] = masked_mae(targets.float() * real, median, mask=mask)
         if self.weights.crps > 0:
             scaled = MixtureParameters(
-                mixture.logits, mixture.means * real[:, None], mixture.sigmas * real[:, None]
+                mixture.logits, mixture.means * real[..., None], mixture.sigmas * real[..., None]
             )
             found["crps"] = crps_mixture(targets * real, scaled, mask=mask)
         if self.weights.calibration > 0:

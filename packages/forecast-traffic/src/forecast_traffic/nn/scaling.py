@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
@@ -19,8 +19,8 @@ _WEATHER = ("weather_shift", "weather_scale")
 
 @dataclass(frozen=True)
 class NetworkScaling:
-    """Mean and standard deviation of each channel [channel] over all nodes, and of each number of weather
-    [w], or None; quantiles [channel, level] of the scaled training values at `levels`.
+    """Mean and standard deviation [node, channel] of values, the same for all nodes or each node's own, and
+    of each number of weather [w], or None; quantiles [channel, level] of the scaled training values.
     """
 
     shift: np.ndarray
@@ -30,19 +30,31 @@ class NetworkScaling:
     weather_scale: np.ndarray | None = None
 
     @classmethod
-    def fit(cls, panel: GraphPanel, *, rows: int, levels: np.ndarray) -> Self:
-        """From the first `rows` rows; DataError where a channel was never observed in them."""
+    def fit(
+        cls, panel: GraphPanel, *, rows: int, levels: np.ndarray, over: Literal["network", "node"] = "network"
+    ) -> Self:
+        """From the first `rows` rows; DataError where a channel was never observed in them.
+
+        over: whose mean and spread; a node without observations, or that never changes, has the network's.
+        """
         values = panel.values[:rows].astype(np.float64)
         if not panel.mask[:rows].any(axis=(0, 1)).all():
             raise DataError("data.values", "hold an observation of every channel")
-        shift, scale = _fitted(values)
+        of_channel = _fitted(values)
+        shift, scale = (np.tile(each, (values.shape[1], 1)) for each in of_channel)  # [node, channel]
+        if over == "node":
+            state = StandardScaler().fit(values, axis=0).state()
+            own = state["shift"][0], state["scale"][0]
+            count = panel.mask[:rows].sum(axis=0)
+            changes = (count > 1) & (np.nanmax(np.where(count > 0, np.abs(values - own[0]), 0.0), axis=0) > 0)
+            shift, scale = np.where(changes, own[0], shift), np.where(changes, own[1], scale)
         quantiles = np.nanquantile((values - shift) / scale, levels, axis=(0, 1)).T  # [channel, level]
         if panel.weather is None:
             return cls(shift, scale, quantiles)
         return cls(shift, scale, quantiles, *_fitted(panel.weather[:rows]))
 
     def values(self, values: np.ndarray) -> np.ndarray:
-        """Values [..., channel] on the network's scale, float64; NaN stays NaN."""
+        """Values [..., node, channel] on the network's scale, float64; NaN stays NaN."""
         result: np.ndarray = (values - self.shift) / self.scale
         return result
 
