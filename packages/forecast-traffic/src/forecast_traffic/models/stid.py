@@ -31,9 +31,9 @@ class STID(TrainedNetwork):
     def _build(self, anchors: Tensor) -> nn.Module:
         config = self.config
         return IdentityMLP(
-            nodes=len(self._known["nodes"]),
-            slots=slots_of_day(Freq.parse(self._known["freq"])),
-            channels=len(self._known["channels"]),
+            nodes=len(self._known.nodes),
+            slots=slots_of_day(Freq.parse(self._known.freq)),
+            channels=len(self._known.channels),
             context_length=config.context_length,
             horizon=config.horizon,
             hidden_size=config.hidden_size,

@@ -38,12 +38,12 @@ class STMGT(TrainedNetwork):
     def _build(self, anchors: Tensor) -> nn.Module:
         config, known = self.config, self._known
         sizes = MultimodalSizes(
-            nodes=len(known["nodes"]),
-            slots=slots_of_day(Freq.parse(known["freq"])),
-            channels=len(known["channels"]),
-            weather=len(known["weather"]),
-            weather_types=known["weather_types"],
-            events=known["events"],
+            nodes=len(known.nodes),
+            slots=slots_of_day(Freq.parse(known.freq)),
+            channels=len(known.channels),
+            weather=len(known.weather),
+            weather_types=known.weather_types,
+            events=known.events,
         )
         return MultimodalTransformer(
             sizes,

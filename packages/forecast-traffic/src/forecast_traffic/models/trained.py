@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -12,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from forecast_core.artifacts import State
-from forecast_core.errors import DataError, InvalidInputError, MissingFutureError, NotFittedError, ShapeError
+from forecast_core.errors import DataError, InvalidInputError, NotFittedError, ShapeError
 from forecast_core.losses import MixtureParameters
 from forecast_core.prediction import MixturePrediction, Prediction
 from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_core.training import TrainingOptions, fit_network, training_device
 from forecast_traffic.configs import NetworkConfig
-from forecast_traffic.graph.known import check_same_kind, node_positions
 from forecast_traffic.graph.panel import GraphPanel
+from forecast_traffic.graph.training_panel import TrainingPanel
 from forecast_traffic.graph.windows import GraphWindows
 from forecast_traffic.nn.objective import MixtureObjective
 from forecast_traffic.nn.scaling import NetworkScaling
@@ -47,7 +46,7 @@ class TrainedNetwork(Predictor[GraphPanel]):
 
     _network: nn.Module | None = None
     _scaling: NetworkScaling
-    _known: dict[str, Any]
+    _known: TrainingPanel
     _edges: tuple[np.ndarray, np.ndarray]
 
     @abstractmethod
@@ -62,7 +61,7 @@ class TrainedNetwork(Predictor[GraphPanel]):
         config = self.config
         training_device(config.device)
         panel, origins = self._training_origins(data)
-        self._known, self._edges = _described(panel), (panel.edge_index, panel.edge_weight)
+        self._known, self._edges = TrainingPanel.of(panel), (panel.edge_index, panel.edge_weight)
         rows = int(origins.max()) + config.horizon + 1
         levels = (np.arange(config.components) + 0.5) / config.components
         self._scaling = NetworkScaling.fit(panel, rows=rows, levels=levels, over=config.scaling)
@@ -161,7 +160,7 @@ class TrainedNetwork(Predictor[GraphPanel]):
                 "validation", f"has at least horizon = {self.config.horizon} rows", got=len(validation)
             )
         self._check(panel)
-        return self._source(self._ordered(panel)[0], rows[:: max(len(rows) // _VALIDATION_ORIGINS, 1)])
+        return self._source(self._known.ordered(panel)[0], rows[:: max(len(rows) // _VALIDATION_ORIGINS, 1)])
 
     def _source(
         self, panel: GraphPanel, origins: np.ndarray, *, extra: int = 0, ahead: int | None = None
@@ -181,7 +180,7 @@ class TrainedNetwork(Predictor[GraphPanel]):
         if data.looks_ahead:
             data.need_future(steps)
         recent = data.rows(known - config.context_length, min(known + steps, len(data)))
-        panel, order = self._ordered(recent)
+        panel, order = self._known.ordered(recent)
         source = self._source(panel, np.array([panel.known_rows - 1]), extra=config.horizon, ahead=steps)
         return self._answer(
             source,
@@ -216,7 +215,7 @@ class TrainedNetwork(Predictor[GraphPanel]):
                 got=f"{windows.rows[short[0]] + 1} rows",
             )
         rows, of = np.unique(windows.rows, return_inverse=True)
-        panel, order = self._ordered(windows.panel)
+        panel, order = self._known.ordered(windows.panel)
         source = self._source(panel, rows, extra=self.config.horizon, ahead=steps)
         return network, source, of, order[windows.items]
 
@@ -242,7 +241,7 @@ class TrainedNetwork(Predictor[GraphPanel]):
             means=means * scale + shift,
             sigmas=sigmas * scale,
             steps=tuple(range(1, steps + 1)),
-            target_names=tuple(self._known["channels"]),
+            target_names=self._known.channels,
             **identity,
         )
 
@@ -264,53 +263,13 @@ class TrainedNetwork(Predictor[GraphPanel]):
 
     # what later data has to hold
 
-    def _ordered(self, panel: GraphPanel) -> tuple[GraphPanel, np.ndarray]:
-        """The panel with its nodes in the order of training, and where each of its own nodes went."""
-        positions = node_positions(panel, self._known["nodes"])
-        if (positions == np.arange(len(positions))).all():
-            return panel, positions
-        return panel.select_items(self._known["nodes"]), positions
-
     def _check(self, panel: GraphPanel) -> None:
-        """The panel has the nodes, channels, frequency, graph, weather and events of training."""
-        known = self._known
-        check_same_kind(panel, freq=known["freq"], channels=known["channels"])
-        node_positions(panel, known["nodes"])
-        if len(panel.node_ids) != len(known["nodes"]):
-            missing = next(node for node in known["nodes"] if node not in set(panel.node_ids))
-            raise DataError("data.node_ids", "hold every node of training", got=f"no {missing!r}")
+        self._known.check(panel)
         if self.uses_graph and panel.edge_index.shape[1]:
             self._check_edges(panel)
-        here = _described(panel)
-        if here["weather"] != known["weather"] or here["weather_by_node"] != known["weather_by_node"]:
-            missing_weather = bool(known["weather"]) and panel.weather is None
-            raise (MissingFutureError if missing_weather else DataError)(
-                "data.weather",
-                f"is {known['weather']} as in training",
-                got=here["weather"],
-                hint="weather that is unknown may be NaN"
-                if missing_weather
-                else "leave it out: data.without({'future_covariates'})",
-            )
-        if known["events"] and panel.event_ids is None:
-            raise MissingFutureError("data.event_ids", "are given as in training", hint="0 is no event")
-        if not known["events"] and panel.event_ids is not None:
-            hint = "leave them out: data.without({'future_covariates'}), or fit with them"
-            raise DataError("data.event_ids", "were there in training", hint=hint)
-        for name, limit in (("event_ids", known["events"]), ("weather_type", known["weather_types"])):
-            kinds = getattr(panel, name)
-            new = np.argwhere(kinds >= limit) if kinds is not None else np.zeros((0, 1), dtype=np.int64)
-            if len(new):
-                place = tuple(new[0].tolist())
-                raise DataError(
-                    f"data.{name}",
-                    f"were all seen in training, 0..{limit - 1}",
-                    place=f"row {place[0]}",
-                    got=int(kinds[place]),
-                )
 
     def _check_edges(self, panel: GraphPanel) -> None:
-        ordered = self._ordered(panel)[0]
+        ordered = self._known.ordered(panel)[0]
         mine, other = (
             sorted(zip(index[0].tolist(), index[1].tolist(), weight.tolist(), strict=True))
             for index, weight in (self._edges, (ordered.edge_index, ordered.edge_weight))
@@ -328,11 +287,10 @@ class TrainedNetwork(Predictor[GraphPanel]):
         arrays = {f"network.{k}": v.cpu().numpy() for k, v in self._fitted().state_dict().items()}
         arrays |= self._scaling.state()
         arrays |= {"edge_index": self._edges[0], "edge_weight": self._edges[1]}
-        return State(arrays=arrays, texts={"inputs.json": json.dumps(self._known)})
+        return State(arrays=arrays, texts={"inputs.json": self._known.to_json()})
 
     def _load_state(self, state: State) -> None:
-        known = json.loads(state.texts["inputs.json"])
-        self._known = {**known, "nodes": list(known["nodes"])}
+        self._known = TrainingPanel.from_json(state.texts["inputs.json"])
         self._edges = (state.arrays["edge_index"], state.arrays["edge_weight"])
         self._scaling = NetworkScaling.from_state(state.arrays)
         tensors = {
@@ -340,8 +298,7 @@ class TrainedNetwork(Predictor[GraphPanel]):
             for name, value in state.arrays.items()
             if name.startswith("network.")
         }
-        channels = len(known["channels"])
-        network = self._build(torch.zeros(channels, self.config.components))
+        network = self._build(torch.zeros(len(self._known.channels), self.config.components))
         network.load_state_dict(tensors)
         self._network = network.to(self.config.device).eval()
 
@@ -352,17 +309,3 @@ def _arrays(mixture: MixtureParameters, steps: int) -> tuple[np.ndarray, ...]:
     weights = torch.softmax(logits, -1)
     weights = weights if weights.shape[2] == 1 else weights[:, :, :steps]
     return tuple(each.cpu().numpy() for each in (weights, means[:, :, :steps], sigmas[:, :, :steps]))
-
-
-def _described(panel: GraphPanel) -> dict[str, Any]:
-    """What a model keeps of the panel it was fitted on, as JSON values."""
-    kinds, events = panel.weather_type, panel.event_ids
-    return {
-        "nodes": list(panel.node_ids),
-        "channels": list(panel.channel_names),
-        "freq": str(panel.freq),
-        "weather": list(panel.weather_names),
-        "weather_by_node": panel.weather is not None and panel.weather.ndim == 3,
-        "weather_types": 0 if kinds is None else int(kinds.max()) + 1,
-        "events": 0 if events is None else int(events.max()) + 1,
-    }

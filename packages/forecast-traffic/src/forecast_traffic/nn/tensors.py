@@ -17,7 +17,7 @@ __all__ = ["NetworkBatch", "NetworkTensors", "OriginSource", "WeatherBatch"]
 
 class WeatherBatch(NamedTuple):
     """Weather of the horizon: values [B, H, W] or [B, H, N, W], scaled, 0 where unknown; kind [B, H] or
-    [B, H, N], the type's id (0 where there are no types); known [B, H] or [B, H, N].
+    [B, H, N], the type's id (-1 where unknown); known [B, H] or [B, H, N].
     """
 
     values: Tensor
@@ -131,7 +131,7 @@ def _weather(
     values = scaling.weather(panel.weather)
     known = ~np.isnan(values).any(axis=-1)
     values = np.where(known[..., None], values, 0.0)
-    kinds = np.zeros(known.shape) if panel.weather_type is None else panel.weather_type
+    kinds = np.full(known.shape, -1) if panel.weather_type is None else panel.weather_type
     arrays = (values.astype(np.float32), kinds.astype(np.int64), known)
     tensors = [torch.from_numpy(_padded(array, rows)).to(device) for array in arrays]
     return tensors[0], tensors[1], tensors[2]
