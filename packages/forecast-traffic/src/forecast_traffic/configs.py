@@ -139,9 +139,12 @@ class STMGTConfig(NetworkConfig):
         default=32, ge=1, description="size of a token"
     )
     head_size: Annotated[int, Search(32, 256, log=True)] = Field(
-        default=64, ge=1, description="units of the head of a step"
+        default=128, ge=1, description="units of the layers between tokens and mixtures"
     )
-    num_layers: Annotated[int, Search(1, 4)] = Field(default=2, ge=1, description="space-time blocks")
+    head_layers: Annotated[int, Search(0, 4)] = Field(
+        default=3, ge=0, description="residual layers that know node and time, between tokens and mixtures"
+    )
+    num_layers: Annotated[int, Search(1, 4)] = Field(default=1, ge=1, description="space-time blocks")
     heads: int = Field(default=4, ge=1, description="heads of each attention; divides hidden_size")
     patch_length: Annotated[int, Search(choices=(1, 2, 3, 4, 6))] = Field(
         default=3, ge=1, description="rows of history in a token; divides context_length"
@@ -154,8 +157,8 @@ class STMGTConfig(NetworkConfig):
     dense: bool = Field(default=False, description="attention of every node to every other")
     adaptive: bool = Field(default=True, description="an embedding learnt for each node and token")
     calendar: tuple[Literal["day", "week", "year"], ...] = Field(
-        default=("day", "week", "year"),
-        description="cycles whose place is given; no week where few weeks are there to learn from",
+        default=("day", "week"),
+        description="cycles whose place is given; only those that training holds several of",
     )
     dropout: Annotated[float, Search(0.0, 0.4)] = Field(default=0.1, ge=0, lt=1, description="dropout rate")
     compile_attention: bool = Field(

@@ -119,4 +119,4 @@ _SMALL = {
     "batch_size": 16,
     "windows_per_epoch": 48,
 }
-_TINY = {"hidden_size": 8, "head_size": 16, "num_layers": 1, "heads": 2, "patch_length": 2}
+_TINY = {"hidden_size": 8, "head_size": 16, "head_layers": 1, "heads": 2, "patch_length": 2}

@@ -53,6 +53,7 @@ class STMGT(TrainedNetwork):
             patch_length=config.patch_length,
             hidden_size=config.hidden_size,
             head_size=config.head_size,
+            head_layers=config.head_layers,
             num_layers=config.num_layers,
             heads=config.heads,
             order=config.block,

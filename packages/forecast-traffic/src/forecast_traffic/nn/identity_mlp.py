@@ -9,16 +9,19 @@ from forecast_core.losses import MixtureParameters
 from forecast_traffic.nn.mixture_head import MixtureHead
 from forecast_traffic.nn.tensors import NetworkBatch
 
-__all__ = ["IdentityMLP", "last_observed"]
+__all__ = ["IdentityMLP", "ResidualLayer", "last_observed"]
 
 
-class _Residual(nn.Module):
+class ResidualLayer(nn.Module):
+    """x + second(relu(first(x))), [..., size] to the same."""
+
     def __init__(self, size: int, dropout: float) -> None:
         super().__init__()
         self.first, self.second = nn.Linear(size, size), nn.Linear(size, size)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[..., size] -> [..., size]."""
         out: Tensor = x + self.second(self.dropout(torch.relu(self.first(x))))
         return out
 
@@ -53,7 +56,7 @@ class IdentityMLP(nn.Module):
             if table is not None:
                 nn.init.xavier_uniform_(table.weight)
         size = hidden_size * (4 if weekdays else 3)
-        self.layers = nn.Sequential(*(_Residual(size, dropout) for _ in range(num_layers)))
+        self.layers = nn.Sequential(*(ResidualLayer(size, dropout) for _ in range(num_layers)))
         self.head = MixtureHead(size, horizon=horizon, anchors=anchors, weights=mixture_weights)
 
     def forward(self, batch: NetworkBatch) -> MixtureParameters:

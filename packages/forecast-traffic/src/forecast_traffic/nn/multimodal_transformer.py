@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from forecast_core.losses import MixtureParameters
 from forecast_traffic.nn.edge_plan import EdgePlan
-from forecast_traffic.nn.identity_mlp import last_observed
+from forecast_traffic.nn.identity_mlp import ResidualLayer, last_observed
 from forecast_traffic.nn.mixture_head import StepMixtureHead
 from forecast_traffic.nn.space_time import Order, SpaceTimeBlock, WeatherView
 from forecast_traffic.nn.tensors import NetworkBatch
@@ -37,8 +37,9 @@ class MultimodalTransformer(nn.Module):
     """Context in patches -> tokens that know their node and time -> space-time blocks -> a mixture a step.
 
     Tokens are [N, B, P, D], nodes first: attention along time and over roads both read them without a copy.
-    Each step's mixture is made of its node's tokens and of what is known of the step: its place in the
-    horizon, its calendar and events, its weather.
+    What the tokens of a node say, and again which node and when, goes through residual layers; each step's
+    mixture is made of that and of what is known of the step: its place in the horizon, its calendar and
+    events, its weather.
     """
 
     source: Tensor
@@ -54,6 +55,7 @@ class MultimodalTransformer(nn.Module):
         patch_length: int,
         hidden_size: int,
         head_size: int,
+        head_layers: int,
         num_layers: int,
         heads: int,
         order: Order,
@@ -105,6 +107,10 @@ class MultimodalTransformer(nn.Module):
         )
         self.norm = nn.LayerNorm(hidden_size)
         self.from_tokens = nn.Linear(tokens * hidden_size, head_size)
+        self.from_node = nn.Parameter(torch.empty(sizes.nodes, 1, head_size))
+        nn.init.normal_(self.from_node, std=0.1)
+        self.from_now = nn.Linear(hidden_size, head_size, bias=False)
+        self.layers = nn.Sequential(*(ResidualLayer(head_size, dropout) for _ in range(head_layers)))
         self.from_step = nn.Linear(hidden_size, head_size, bias=False)
         self.from_weather = nn.Linear(hidden_size, head_size, bias=False) if has_weather else None
         self.place = nn.Parameter(0.02 * torch.randn(horizon, head_size))
@@ -127,7 +133,9 @@ class MultimodalTransformer(nn.Module):
         for block in self.blocks:
             x, weights = block(x, plan, weather)
             looked += weights
-        features = self.from_tokens(self.dropout(self.norm(x).flatten(2)))  # [N, B, F]
+        now = self.from_now(self.time(batch.clock[:, self.context_length - 1]))  # [B, F]
+        features = self.from_tokens(self.norm(x).flatten(2)) + self.from_node + now  # [N, B, F]
+        features = self.layers(features)
         hidden = self._steps(features, batch.clock[:, self.context_length :], weather)
         base = last_observed(batch.context).transpose(0, 1) if self.residual else None  # [N, B, 1, C]
         mixture = self.head(hidden, base)
