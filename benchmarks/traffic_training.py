@@ -1,0 +1,123 @@
+"""`traffic/stmgt` on a network of 207 nodes: training steps beside the same network on PyG, and prediction.
+
+The network is that of the default configuration; the other one has torch_geometric's GATv2Conv, on the
+replicated batch, where it has `SharedGATv2`. Weights are copied, so that both give the same loss, which is
+checked. Steps are timed in turn, one thread; prediction is from context to distribution, two threads.
+
+    python benchmarks/traffic_training.py
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+import torch_geometric
+from torch import Tensor, nn
+
+import forecast_core as fc
+from forecast_traffic import GraphPanel
+from forecast_traffic.nn import EdgePlan
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from torch_geometric.nn import GATv2Conv
+
+NODES, EDGES, BATCH, STEPS = 207, 2_626, 16, 8
+
+
+class OnPyG(nn.Module):
+    """A road attention of PyG in the place of ours, with its weights."""
+
+    def __init__(self, ours: Any) -> None:
+        super().__init__()
+        width = ours.in_channels
+        self.layer = GATv2Conv(width, ours.out_channels, heads=ours.heads, add_self_loops=False)
+        names = {"lin_l.weight": "left.weight", "lin_l.bias": "left.bias", "bias": "bias"}
+        names |= {"lin_r.weight": "right.weight", "lin_r.bias": "right.bias"}
+        state = {theirs: ours.state_dict()[mine] for theirs, mine in names.items()}
+        self.layer.load_state_dict({**state, "att": ours.attention.detach()[None]})
+        self.edges: dict[int, Tensor] = {}
+
+    def forward(self, x: Tensor, plan: EdgePlan) -> Tensor:
+        """x [N, B, D], as `SharedGATv2`."""
+        n, b, d = x.shape
+        if b not in self.edges:
+            one = torch.stack([plan.source, plan.destination])
+            self.edges[b] = (one[:, None] + (torch.arange(b) * n)[None, :, None]).reshape(2, -1)
+        flat = x.transpose(0, 1).reshape(b * n, d)
+        return self.layer(flat, self.edges[b]).view(b, n, -1).transpose(0, 1).contiguous()
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    print(f"torch {torch.__version__}, torch_geometric {torch_geometric.__version__}")
+    torch.set_num_threads(1)
+    panel = network()
+    model: Any = fc.create_model("traffic/stmgt", max_epochs=1, windows_per_epoch=BATCH)
+    model.fit(panel)
+    source = model._source(panel, np.arange(200, 200 + BATCH))
+    batch = source.batch(torch.arange(BATCH))
+    ours = model._network.train()
+    other: Any = model._build(ours.head.each.anchors)
+    other.load_state_dict(ours.state_dict())
+    other.train()
+    for block in other.blocks:
+        block.road = OnPyG(block.road)
+    objective = model._objective()
+    steps = {"SharedGATv2": stepper(ours, objective, batch), "PyG": stepper(other, objective, batch)}
+    losses = {name: check(net.eval(), objective, batch) for name, net in (("ours", ours), ("PyG", other))}
+    assert abs(losses["ours"] - losses["PyG"]) < 1e-4, losses
+    ours.train()
+    other.train()
+    best = dict.fromkeys(steps, float("inf"))
+    for _ in range(STEPS):
+        for name, step in steps.items():
+            began = time.perf_counter()
+            step()
+            best[name] = min(best[name], time.perf_counter() - began)
+    for name, seconds in best.items():
+        ratio = best["PyG"] / seconds
+        print(f"training step of {BATCH} windows, {name:12} {1e3 * seconds:6.0f} ms  {ratio:5.2f}x")
+    ours.eval()
+    torch.set_num_threads(2)
+    times = []
+    for _ in range(10):
+        began = time.perf_counter()
+        model.predict(panel).quantile([0.05, 0.5, 0.95])
+        times.append(time.perf_counter() - began)
+    print(f"prediction with three quantiles, {NODES} nodes x 12 steps: {1e3 * min(times):.0f} ms")
+
+
+def stepper(net: nn.Module, objective: Any, batch: Any) -> Any:
+    """One step of training."""
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        objective(net, batch).backward()
+        optimizer.step()
+
+    return step
+
+
+def check(net: nn.Module, objective: Any, batch: Any) -> float:
+    """The loss without dropout."""
+    with torch.no_grad():
+        return float(objective(net, batch))
+
+
+def network() -> GraphPanel:
+    """Random speeds on a random graph of the size of Los Angeles' detectors."""
+    rng = np.random.default_rng(0)
+    values = 60 + rng.normal(0, 5, (600, NODES, 1))
+    times = np.datetime64("2024-01-01", "us") + np.arange(600) * np.timedelta64(5, "m")
+    edges = rng.choice(NODES * NODES, EDGES // 2, replace=False)
+    return GraphPanel(values, times, tuple(range(NODES)), np.stack(np.divmod(edges, NODES)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Speeds and flows on a road graph: data, windows, splits, readers."""

@@ -1,0 +1,1 @@
+"""The models of task `graph`, one a file."""

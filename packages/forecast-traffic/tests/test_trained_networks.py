@@ -1,0 +1,141 @@
+"""What all trained models of a network keep to: nodes by id, windows, bad input, learning something."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import forecast_core as fc
+from forecast_core.conformance import PredictorConformance
+from forecast_core.errors import (
+    CapabilityError,
+    DataError,
+    FrequencyError,
+    InvalidInputError,
+    NotFittedError,
+    ShapeError,
+)
+from forecast_traffic import simulate_network, split_windows
+from forecast_traffic.graph.sample import sample_graph
+
+SMALL: dict[str, Any] = {
+    "context_length": 6,
+    "horizon": 4,
+    "max_epochs": 1,
+    "batch_size": 16,
+    "windows_per_epoch": 32,
+    "hidden_size": 8,
+}
+MODELS = ("traffic/stid", "traffic/stmgt")
+
+
+class TestSTID(PredictorConformance):
+    model_id = "traffic/stid"
+
+
+@pytest.mark.parametrize("model_id", MODELS)
+def test_nodes_are_matched_by_id_in_any_order(model_id: str) -> None:
+    gp = sample_graph()
+    model = fc.create_model(model_id, **SMALL).fit(gp)
+    order = [2, 0, 3, 1]
+    moved = model.predict(gp.select_items([gp.node_ids[k] for k in order]))
+    np.testing.assert_allclose(moved.mean(), model.predict(gp).mean()[order], rtol=1e-6)
+
+
+@pytest.mark.parametrize("model_id", MODELS)
+def test_later_data_that_is_not_like_training_is_refused(model_id: str) -> None:
+    gp = sample_graph()
+    model = fc.create_model(model_id, **SMALL).fit(gp)
+    with pytest.raises(DataError, match=r"data.node_ids at node 1.*'x'"):
+        model.predict(replace(gp, node_ids=("node-0", "x", "node-2", "node-3")))
+    with pytest.raises(DataError, match="every node of training"):
+        model.predict(gp.select_items(["node-0", "node-1"]))
+    two = replace(gp, values=np.repeat(gp.values, 2, axis=2), mask=None, channel_names=("speed", "flow"))
+    with pytest.raises(ShapeError, match=r"data.channel_names"):
+        model.predict(two)
+    hourly = replace(gp, freq="h", timestamps=fc.Freq.parse("h").range(gp.timestamps[0], len(gp)))
+    with pytest.raises(FrequencyError, match=r"data.freq"):
+        model.predict(hourly)
+    with pytest.raises(ShapeError, match="context_length = 6"):
+        model.predict(gp.rows(0, 5))
+    with pytest.raises(ShapeError, match="window 0"):
+        model.predict_windows(gp.windows(context_length=3, horizon=4))
+    with pytest.raises(InvalidInputError, match="at most 4"):
+        model.predict(gp, horizon=5)
+    with pytest.raises(NotFittedError):
+        fc.create_model(model_id, **SMALL).predict(gp)
+
+
+@pytest.mark.parametrize("model_id", MODELS)
+def test_one_node_and_no_edges_can_be_trained_on(model_id: str) -> None:
+    gp = sample_graph(items=1)
+    model = fc.create_model(model_id, **SMALL).fit(gp)
+    assert model.predict(gp).shape == (1, 4, 1)
+
+
+@pytest.mark.parametrize("model_id", MODELS)
+def test_a_silent_node_does_not_hinder_the_others(model_id: str) -> None:
+    gp = sample_graph()
+    values = gp.values.copy()
+    values[:, 2] = np.nan
+    silent = replace(gp, values=values)
+    model = fc.create_model(model_id, **SMALL).fit(silent)
+    assert np.isfinite(model.predict(silent).mean()).all()
+    with pytest.raises(DataError):
+        fc.create_model(model_id, **SMALL).fit(replace(gp, values=np.full_like(values, np.nan)))
+
+
+@pytest.mark.parametrize("model_id", MODELS)
+def test_several_channels_are_predicted_each_in_its_unit(model_id: str) -> None:
+    gp = sample_graph()
+    values = np.concatenate([gp.values, 20.0 * gp.values + 500.0], axis=2)
+    both = replace(gp, values=values, mask=None, channel_names=("speed", "flow"))
+    prediction = fc.create_model(model_id, **SMALL).fit(both).predict(both)
+    assert prediction.target_names == ("speed", "flow")
+    assert abs(prediction.mean()[..., 1].mean() - values[..., 1].mean()) < 400
+
+
+@pytest.mark.parametrize("model_id", MODELS)
+def test_it_is_fitted_on_windows_of_either_protocol(model_id: str) -> None:
+    gp = sample_graph()
+    for protocol in ("gap", "compat"):
+        train, valid, test = split_windows(
+            gp, (0.6, 0.2, 0.2), protocol=protocol, context_length=6, horizon=4
+        )
+        model = fc.create_model(model_id, **SMALL).fit(train, validation=valid)
+        scores = fc.evaluate(model, test, metrics=["mae"])
+        assert scores.metrics["mae"] is not None
+        with pytest.raises(ShapeError, match="each of the 4 nodes"):
+            fc.create_model(model_id, **SMALL).fit(train.take(np.arange(5)))
+    with pytest.raises(InvalidInputError, match="horizon 4"):
+        model.fit(gp.windows(context_length=6, horizon=3))
+
+
+@pytest.mark.parametrize("model_id", MODELS)
+def test_a_shorter_horizon_is_the_beginning_of_the_whole(model_id: str) -> None:
+    gp = sample_graph()
+    model = fc.create_model(model_id, **SMALL).fit(gp)
+    np.testing.assert_array_equal(model.predict(gp, horizon=2).mean(), model.predict(gp).mean()[:, :2])
+
+
+def test_it_learns_more_than_the_last_value() -> None:
+    gp = simulate_network(6, 10, rain=False, incidents_per_day=0.2).panel
+    options = {"max_epochs": 8, "windows_per_epoch": 1024, "hidden_size": 16, "batch_size": 32}
+    model = fc.create_model("traffic/stid", **options)
+    result = fc.backtest([model], gp, start="2024-01-10", horizon=12, stride=7, metrics=["mae", "crps"])
+    for metric in ("mae", "crps"):
+        skill = result["traffic/stid"].skill[metric]
+        assert skill is not None
+        assert skill > 0.15
+
+
+def test_what_a_model_takes_no_part_in_is_left_out_of_a_backtest() -> None:
+    gp = simulate_network(4, 3).panel
+    model = fc.create_model("traffic/stid", **{**SMALL, "horizon": 12})
+    result = fc.backtest([model], gp, start=gp.timestamps[-100], horizon=12, stride=20, metrics=["mae"])
+    assert result["traffic/stid"].metrics["mae"] is not None
+    with pytest.raises(CapabilityError, match="future_covariates"):
+        fc.create_model("traffic/stid", **SMALL).fit(gp)
