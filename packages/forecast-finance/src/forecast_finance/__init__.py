@@ -1,0 +1,25 @@
+"""forecast-finance: causal features, models and honest backtests of OHLCV bars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forecast_core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from forecast_finance.bar_rules import DroppedRow as DroppedRow, DropReport as DropReport
+    from forecast_finance.bar_windows import BarWindows as BarWindows
+    from forecast_finance.bars import Bars as Bars
+    from forecast_finance.readers import read_bars as read_bars
+    from forecast_finance.simulated import random_walk as random_walk
+
+_EXPORTS = {
+    "bar_rules": ("DropReport", "DroppedRow"),
+    "bar_windows": ("BarWindows",),
+    "bars": ("Bars",),
+    "readers": ("read_bars",),
+    "simulated": ("random_walk",),
+}
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)
+__version__ = "0.1.0"

@@ -1,0 +1,58 @@
+"""What this package registers: its task, models, datasets and commands, as specs."""
+
+from __future__ import annotations
+
+from forecast_core.hookspecs import hookimpl
+from forecast_core.specs import Capabilities, DatasetSpec, ModelSpec, TaskSpec
+
+
+@hookimpl
+def forecast_tasks() -> list[TaskSpec]:
+    return [
+        TaskSpec(
+            id="bars",
+            data="forecast_finance.bars:Bars",
+            baseline="finance/always-up",
+            objective="crps",
+            sample_data="forecast_finance.simulated:sample_bars",
+        )
+    ]
+
+
+@hookimpl
+def forecast_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            id="finance/always-up",
+            task="bars",
+            entry_point="forecast_finance.models.always_up:AlwaysUp",
+            config_entry_point="forecast_finance.configs:AlwaysUpConfig",
+            summary="Prices rise, whatever happened: the base that every accuracy is held to",
+            capabilities=Capabilities(prediction="mixture", needs_fit=False),
+            test_configs=({"context_length": 20},),
+        ),
+        ModelSpec(
+            id="finance/momentum",
+            task="bars",
+            entry_point="forecast_finance.models.momentum:Momentum",
+            config_entry_point="forecast_finance.configs:MomentumConfig",
+            summary="Part of the past return goes on",
+            capabilities=Capabilities(prediction="mixture", needs_fit=False),
+            test_configs=({"context_length": 20},),
+        ),
+    ]
+
+
+@hookimpl
+def forecast_datasets() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            id="finance/us-indices",
+            task="bars",
+            entry_point="forecast_finance.datasets.indices:load",
+            summary="Daily bars of the S&P 500 and the NASDAQ Composite, 1999-2018",
+            licence="NCSA (package arch); figures of Yahoo! Finance",
+            requires=("arch", "pandas"),
+            install_hint="pip install 'forecast-finance[indices]'",
+        )
+    ]
