@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from forecast_core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from forecast_finance import features as features
     from forecast_finance.bar_rules import DroppedRow as DroppedRow, DropReport as DropReport
     from forecast_finance.bar_windows import BarWindows as BarWindows
     from forecast_finance.bars import Bars as Bars
@@ -21,5 +22,5 @@ _EXPORTS = {
     "simulated": ("random_walk",),
 }
 
-__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS, modules=("features",))
 __version__ = "0.1.0"
