@@ -8,7 +8,7 @@ JOBS   ?= 2
 
 PACKAGES := forecast-core forecast-finance forecast-timeseries
 CORE_EXTRAS       := torch,fabric,evaluate,plot,tune,track,serve,cli,test
-FINANCE_EXTRAS    := chronos,dataset,indices,splits
+FINANCE_EXTRAS    := chronos,dataset,indices,lightgbm,splits
 TIMESERIES_EXTRAS := pedestrians
 BUILD_TOOLS := hatchling editables setuptools
 DEV_TOOLS   := build mypy polars pyarrow pytest-xdist ruff scoringrules smartmoneyconcepts statsmodels ta types-PyYAML utilsforecast

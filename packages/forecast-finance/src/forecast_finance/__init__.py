@@ -16,6 +16,15 @@ if TYPE_CHECKING:
         build_dataset as build_dataset,
         open_dataset as open_dataset,
     )
+    from forecast_finance.evaluation.backtesting import (
+        BacktestResult as BacktestResult,
+        backtest_signals as backtest_signals,
+    )
+    from forecast_finance.evaluation.directions import score_directions as score_directions
+    from forecast_finance.evaluation.overfitting import (
+        deflated_sharpe_ratio as deflated_sharpe_ratio,
+        probability_of_overfitting as probability_of_overfitting,
+    )
     from forecast_finance.feature_bars import FeatureBars as FeatureBars
     from forecast_finance.readers import read_bars as read_bars
     from forecast_finance.simulated import random_walk as random_walk
@@ -26,6 +35,9 @@ _EXPORTS = {
     "bar_windows": ("BarWindows",),
     "bars": ("Bars",),
     "dataset": ("Dataset", "build_dataset", "open_dataset"),
+    "evaluation.backtesting": ("BacktestResult", "backtest_signals"),
+    "evaluation.directions": ("score_directions",),
+    "evaluation.overfitting": ("deflated_sharpe_ratio", "probability_of_overfitting"),
     "feature_bars": ("FeatureBars",),
     "readers": ("read_bars",),
     "simulated": ("random_walk",),

@@ -40,6 +40,30 @@ def forecast_models() -> list[ModelSpec]:
             capabilities=Capabilities(prediction="mixture", needs_fit=False),
             test_configs=({"context_length": 20},),
         ),
+        ModelSpec(
+            id="finance/ridge",
+            task="bars",
+            entry_point="forecast_finance.models.ridge:Ridge",
+            config_entry_point="forecast_finance.configs:RidgeConfig",
+            summary="Ridge regression of returns on the features, in closed form",
+            capabilities=Capabilities(prediction="mixture"),
+            requires=("numba", "talib"),
+            install_hint="pip install forecast-finance",
+            test_configs=({"context_length": 60}, {"embedding": "statistical", "components": 8}),
+        ),
+        ModelSpec(
+            id="finance/lightgbm",
+            task="bars",
+            entry_point="forecast_finance.models.lightgbm:LightGBM",
+            config_entry_point="forecast_finance.configs:LightGBMConfig",
+            summary="Gradient-boosted trees of returns on the features, a set a horizon",
+            capabilities=Capabilities(prediction="mixture"),
+            requires=("lightgbm", "numba", "talib"),
+            install_hint="pip install 'forecast-finance[lightgbm]'",
+            test_configs=(
+                {"context_length": 60, "max_rounds": 10, "min_leaf": 10, "num_leaves": 7, "threads": 1},
+            ),
+        ),
     ]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from forecast_core.errors import ConfigError, ShapeError
 from forecast_finance.features.catalogue import FEATURES
 
-__all__ = ["ContextScaling"]
+__all__ = ["ContextScaling", "default_components"]
 
 _CLIP = 8.0  # standard deviations: what lies further out says no more
 _ORDER = np.array(  # of the vector: embedding, then timeframes, technical, smart money
@@ -82,6 +82,13 @@ class ContextScaling:
     def from_state(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         """What `state` gave; KeyError where an array is missing."""
         return cls(**{name: arrays[f"scaling.{name}"] for name in cls.__dataclass_fields__})
+
+
+def default_components(given: int | None, vectors: np.ndarray) -> int:
+    """As many components as given, or as one of the five channels has dimensions, as far as rows allow."""
+    if given is not None:
+        return given
+    return min(int(vectors.shape[1]) // 5, max(len(vectors) - 1, 0))
 
 
 def _principal(vectors: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
