@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from forecast_core.config import ModelConfig, Search
+from forecast_core.errors import ConfigError
 from forecast_finance.features.catalogue import FeatureConfig
 
-__all__ = ["AlwaysUpConfig", "LightGBMConfig", "MomentumConfig", "RidgeConfig", "TabularConfig"]
+__all__ = [
+    "AlwaysUpConfig",
+    "LightGBMConfig",
+    "MomentumConfig",
+    "NetworkConfig",
+    "RidgeConfig",
+    "TFTConfig",
+    "TabularConfig",
+    "TimeFormerConfig",
+]
 
 
 class AlwaysUpConfig(ModelConfig):
@@ -77,3 +87,72 @@ class LightGBMConfig(TabularConfig):
         default=100, ge=1, description="windows a leaf holds at least"
     )
     threads: int = Field(default=2, ge=1, description="threads of LightGBM")
+
+
+class NetworkConfig(TabularConfig):
+    """What networks over a window of bars share."""
+
+    embedding: Literal["none", "statistical", "chronos"] = Field(
+        default="statistical", description="backend that embeds the last 120 bars"
+    )
+    dropout: Annotated[float, Search(0.0, 0.5)] = Field(default=0.2, ge=0, lt=1, description="dropout rate")
+    batch_size: Annotated[int, Search(64, 512, log=True)] = Field(
+        default=128, ge=1, description="windows a step"
+    )
+    learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
+        default=1e-3, gt=0, description="peak of the one-cycle schedule"
+    )
+    weight_decay: float = Field(default=1e-5, ge=0, description="decoupled decay of weights")
+    warmup: float = Field(default=0.3, ge=0, lt=1, description="share of steps that the rate rises")
+    windows_per_epoch: int | None = Field(
+        default=16_384, ge=1, description="random windows an epoch; none: every window"
+    )
+    patience: int | None = Field(
+        default=8, ge=1, description="epochs without better validation before stopping; none: all epochs"
+    )
+    gradient_clip: float | None = Field(default=1.0, gt=0, description="largest norm of the gradient")
+    device: str = Field(default="cpu", description="cpu, cuda or cuda:N")
+    precision: Literal["32", "bf16"] = Field(default="32", description="arithmetic of the network")
+
+
+class TimeFormerConfig(NetworkConfig):
+    """Options of `finance/timeformer-xl`."""
+
+    size: Annotated[int, Search(32, 256, log=True)] = Field(default=256, ge=4, description="width of a patch")
+    heads: int = Field(default=8, ge=1, description="attention heads; 2 * heads divide size")
+    layers: Annotated[int, Search(1, 6)] = Field(default=6, ge=1, description="layers of the encoder")
+    feed_forward: int = Field(default=512, ge=1, description="units of the encoder's feed-forward networks")
+    patch: int = Field(default=10, ge=1, description="bars a patch; divides context_length")
+    max_epochs: Annotated[int, Search(5, 50)] = Field(
+        default=50, ge=1, description="passes over sampled windows"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.size % (2 * self.heads):
+            raise ConfigError("TimeFormerConfig.size", "is a multiple of 2 * heads", got=self.size)
+        if self.context_length % self.patch:
+            raise ConfigError(
+                "TimeFormerConfig.patch", f"divides context_length ({self.context_length})", got=self.patch
+            )
+        return self
+
+
+class TFTConfig(NetworkConfig):
+    """Options of `finance/tft-xl`."""
+
+    embedding_size: Annotated[int, Search(8, 128, log=True)] = Field(
+        default=128, ge=1, description="numbers that each variable of a bar is embedded in"
+    )
+    size: Annotated[int, Search(16, 256, log=True)] = Field(default=256, ge=1, description="width of a bar")
+    heads: int = Field(default=8, ge=1, description="attention heads; divide size")
+    layers: Annotated[int, Search(1, 3)] = Field(default=3, ge=1, description="layers of attention")
+    max_epochs: Annotated[int, Search(5, 40)] = Field(
+        default=40, ge=1, description="passes over sampled windows"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.size % self.heads:
+            raise ConfigError("TFTConfig.size", "is a multiple of heads", got=self.size)
+        return self

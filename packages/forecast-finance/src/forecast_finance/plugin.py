@@ -64,7 +64,37 @@ def forecast_models() -> list[ModelSpec]:
                 {"context_length": 60, "max_rounds": 10, "min_leaf": 10, "num_leaves": 7, "threads": 1},
             ),
         ),
+        ModelSpec(
+            id="finance/timeformer-xl",
+            task="bars",
+            entry_point="forecast_finance.models.timeformer_xl:TimeFormerXL",
+            config_entry_point="forecast_finance.configs:TimeFormerConfig",
+            summary="Transformer over patches of bars, 5.0 million weights: Gaussian returns, directions",
+            capabilities=Capabilities(prediction="mixture"),
+            requires=("numba", "talib", "torch"),
+            install_hint="pip install forecast-finance",
+            test_configs=(
+                {**_SMALL, "embedding": "none", "context_length": 60, "layers": 1, "feed_forward": 8},
+                {**_SMALL, "components": 4, "layers": 1, "feed_forward": 8},
+            ),
+        ),
+        ModelSpec(
+            id="finance/tft-xl",
+            task="bars",
+            entry_point="forecast_finance.models.tft_xl:TFTXL",
+            config_entry_point="forecast_finance.configs:TFTConfig",
+            summary="Temporal fusion transformer of bars, 5.2 million weights: quantiles, directions",
+            capabilities=Capabilities(prediction="quantile"),
+            requires=("numba", "talib", "torch"),
+            install_hint="pip install forecast-finance",
+            test_configs=(
+                {**_SMALL, "embedding": "none", "context_length": 60, "layers": 2, "embedding_size": 4},
+            ),
+        ),
     ]
+
+
+_SMALL = {"size": 8, "heads": 2, "max_epochs": 1, "batch_size": 32, "windows_per_epoch": 64}
 
 
 @hookimpl

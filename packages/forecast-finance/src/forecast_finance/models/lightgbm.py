@@ -10,7 +10,8 @@ import numpy as np
 from forecast_core.artifacts import State
 from forecast_core.config import ModelConfig
 from forecast_finance.configs import LightGBMConfig
-from forecast_finance.tabular import Samples, TabularPredictor
+from forecast_finance.feature_models import Samples
+from forecast_finance.tabular import TabularPredictor
 
 __all__ = ["LightGBM"]
 
