@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from forecast_finance.feature_bars import FeatureBars as FeatureBars
     from forecast_finance.readers import read_bars as read_bars
+    from forecast_finance.signals import Action as Action, Signal as Signal
     from forecast_finance.simulated import random_walk as random_walk
     from forecast_finance.splitting import CombinatorialPurgedSplit as CombinatorialPurgedSplit
 
@@ -40,6 +41,7 @@ _EXPORTS = {
     "evaluation.overfitting": ("deflated_sharpe_ratio", "probability_of_overfitting"),
     "feature_bars": ("FeatureBars",),
     "readers": ("read_bars",),
+    "signals": ("Action", "Signal"),
     "simulated": ("random_walk",),
     "splitting": ("CombinatorialPurgedSplit",),
 }

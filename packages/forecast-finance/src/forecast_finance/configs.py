@@ -12,6 +12,7 @@ from forecast_finance.features.catalogue import FeatureConfig
 
 __all__ = [
     "AlwaysUpConfig",
+    "EnsembleConfig",
     "LightGBMConfig",
     "MomentumConfig",
     "NetworkConfig",
@@ -19,6 +20,7 @@ __all__ = [
     "TFTConfig",
     "TabularConfig",
     "TimeFormerConfig",
+    "VetoConfig",
 ]
 
 
@@ -155,4 +157,69 @@ class TFTConfig(NetworkConfig):
     def _fits(self) -> Self:
         if self.size % self.heads:
             raise ConfigError("TFTConfig.size", "is a multiple of heads", got=self.size)
+        return self
+
+
+class VetoConfig(ModelConfig):
+    """Options of the veto of `finance/ensemble`."""
+
+    threshold: float | Literal["validation"] = Field(
+        default=0.65,
+        description="probability of being right below which to hold; validation: the best of some on it",
+    )
+    num_leaves: int = Field(default=63, ge=2, description="leaves of a tree")
+    max_depth: int = Field(default=7, ge=1, description="depth of a tree")
+    min_leaf: int = Field(default=50, ge=1, description="windows a leaf holds at least")
+    learning_rate: float = Field(default=0.05, gt=0, description="share of each tree that is added")
+    fraction: float = Field(
+        default=0.8, gt=0, le=1, description="share of features, and of windows every 5 rounds"
+    )
+    l1: float = Field(default=0.1, ge=0, description="L1 penalty of leaves")
+    l2: float = Field(default=0.1, ge=0, description="L2 penalty of leaves")
+    max_rounds: int = Field(default=1000, ge=1, description="trees, at most")
+    patience: int = Field(default=50, ge=1, description="rounds without better held-out loss before stopping")
+    threads: int = Field(default=2, ge=1, description="threads of LightGBM")
+
+    @model_validator(mode="after")
+    def _is_probability(self) -> Self:
+        if isinstance(self.threshold, float) and not 0 <= self.threshold <= 1:
+            raise ConfigError("VetoConfig.threshold", "lies in [0, 1]", got=self.threshold)
+        return self
+
+
+class EnsembleConfig(ModelConfig):
+    """Options of `finance/ensemble`."""
+
+    timeformer: TimeFormerConfig = Field(
+        default_factory=TimeFormerConfig, description="options of the TimeFormer-XL member"
+    )
+    tft: TFTConfig = Field(default_factory=TFTConfig, description="options of the TFT-XL member")
+    veto: VetoConfig = Field(default_factory=VetoConfig, description="options of the veto")
+    timeformer_weight: float = Field(default=0.35, ge=0, description="weight of TimeFormer-XL")
+    tft_weight: float = Field(default=0.30, ge=0, description="weight of TFT-XL")
+    mean_weight: float = Field(default=0.35, ge=0, description="weight of the mean of the two")
+    decision_horizon: int = Field(
+        default=3, ge=1, description="bars over which the return decides; one of the data's horizons"
+    )
+    folds: int = Field(
+        default=3, ge=1, description="walk-forward folds whose unseen predictions the veto learns from"
+    )
+    embargo: int = Field(default=5, ge=0, description="origins left out before each of these folds")
+
+    @property
+    def context_length(self) -> int:
+        """Bars up to an origin that both members need."""
+        return max(self.timeformer.context_length, self.tft.context_length)
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """Shares of TimeFormer-XL and TFT-XL, the mean's dealt out in halves."""
+        total = self.timeformer_weight + self.tft_weight + self.mean_weight
+        first = (self.timeformer_weight + 0.5 * self.mean_weight) / total
+        return first, 1.0 - first
+
+    @model_validator(mode="after")
+    def _weighs(self) -> Self:
+        if not self.timeformer_weight + self.tft_weight + self.mean_weight > 0:
+            raise ConfigError("EnsembleConfig", "has a weight above 0")
         return self

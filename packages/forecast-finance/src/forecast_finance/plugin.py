@@ -91,10 +91,30 @@ def forecast_models() -> list[ModelSpec]:
                 {**_SMALL, "embedding": "none", "context_length": 60, "layers": 2, "embedding_size": 4},
             ),
         ),
+        ModelSpec(
+            id="finance/ensemble",
+            task="bars",
+            entry_point="forecast_finance.models.ensemble:Ensemble",
+            config_entry_point="forecast_finance.configs:EnsembleConfig",
+            summary="TimeFormer-XL and TFT-XL, and a veto learnt out of fold that turns doubt into HOLD",
+            capabilities=Capabilities(prediction="mixture"),
+            requires=("lightgbm", "numba", "talib", "torch"),
+            install_hint="pip install 'forecast-finance[lightgbm]'",
+            test_configs=(
+                {
+                    "timeformer": {**_TINY, "feed_forward": 8},
+                    "tft": {**_TINY, "embedding_size": 4},
+                    "veto": {"max_rounds": 10, "min_leaf": 5, "num_leaves": 7, "threads": 1},
+                    "folds": 2,
+                    "embargo": 1,
+                },
+            ),
+        ),
     ]
 
 
 _SMALL = {"size": 8, "heads": 2, "max_epochs": 1, "batch_size": 32, "windows_per_epoch": 64}
+_TINY = {**_SMALL, "embedding": "none", "context_length": 60, "layers": 1}
 
 
 @hookimpl
