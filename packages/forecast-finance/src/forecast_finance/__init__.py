@@ -25,6 +25,10 @@ if TYPE_CHECKING:
         deflated_sharpe_ratio as deflated_sharpe_ratio,
         probability_of_overfitting as probability_of_overfitting,
     )
+    from forecast_finance.evaluation.walk_forward import (
+        WalkForward as WalkForward,
+        walk_forward as walk_forward,
+    )
     from forecast_finance.feature_bars import FeatureBars as FeatureBars
     from forecast_finance.readers import read_bars as read_bars
     from forecast_finance.signals import Action as Action, Signal as Signal
@@ -39,6 +43,7 @@ _EXPORTS = {
     "evaluation.backtesting": ("BacktestResult", "backtest_signals"),
     "evaluation.directions": ("score_directions",),
     "evaluation.overfitting": ("deflated_sharpe_ratio", "probability_of_overfitting"),
+    "evaluation.walk_forward": ("WalkForward", "walk_forward"),
     "feature_bars": ("FeatureBars",),
     "readers": ("read_bars",),
     "signals": ("Action", "Signal"),

@@ -88,7 +88,7 @@ class LightGBMConfig(TabularConfig):
     min_leaf: Annotated[int, Search(20, 500, log=True)] = Field(
         default=100, ge=1, description="windows a leaf holds at least"
     )
-    threads: int = Field(default=2, ge=1, description="threads of LightGBM")
+    threads: int = Field(default=1, ge=1, description="threads of LightGBM")
 
 
 class NetworkConfig(TabularConfig):
@@ -178,7 +178,7 @@ class VetoConfig(ModelConfig):
     l2: float = Field(default=0.1, ge=0, description="L2 penalty of leaves")
     max_rounds: int = Field(default=1000, ge=1, description="trees, at most")
     patience: int = Field(default=50, ge=1, description="rounds without better held-out loss before stopping")
-    threads: int = Field(default=2, ge=1, description="threads of LightGBM")
+    threads: int = Field(default=1, ge=1, description="threads of LightGBM")
 
     @model_validator(mode="after")
     def _is_probability(self) -> Self:

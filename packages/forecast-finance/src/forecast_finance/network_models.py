@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from forecast_finance.scaling import ContextScaling, default_components
 __all__ = ["NetworkPredictor"]
 
 _CHUNK = 256  # windows in one forward pass
-_VALIDATION_WINDOWS = 8_192  # more are thinned out evenly, by date
+_VALIDATION_WINDOWS = 4_096  # more are thinned out evenly, by date
 
 
 class NetworkPredictor(FeaturePredictor):
@@ -92,7 +93,7 @@ class NetworkPredictor(FeaturePredictor):
     def _validation(self, data: Any) -> WindowSource:
         windows = known_targets(data, context_length=self.config.context_length)
         _, of = np.unique(windows.origins, return_inverse=True)
-        step = max(len(windows) // _VALIDATION_WINDOWS, 1)
+        step = ceil(len(windows) / _VALIDATION_WINDOWS)
         return self._source(windows.take(np.flatnonzero(of % step == 0)), targets=True)
 
     def _source(self, windows: BarWindows, *, targets: bool = False) -> WindowSource:

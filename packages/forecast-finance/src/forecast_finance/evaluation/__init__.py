@@ -21,12 +21,18 @@ if TYPE_CHECKING:
         deflated_sharpe_ratio as deflated_sharpe_ratio,
         probability_of_overfitting as probability_of_overfitting,
     )
+    from forecast_finance.evaluation.walk_forward import (
+        ModelResult as ModelResult,
+        WalkForward as WalkForward,
+        walk_forward as walk_forward,
+    )
 
 _EXPORTS = {
     "backtesting": ("BacktestResult", "backtest_signals"),
     "dates": ("DateBootstrap",),
     "directions": ("DirectionScores", "Estimate", "score_directions"),
     "overfitting": ("deflated_sharpe_ratio", "probability_of_overfitting"),
+    "walk_forward": ("ModelResult", "WalkForward", "walk_forward"),
 }
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)
