@@ -16,7 +16,7 @@ from forecast_core.splits import PurgedWalkForward
 from forecast_finance.bar_windows import BarWindows
 from forecast_finance.bars import Bars
 from forecast_finance.configs import EnsembleConfig
-from forecast_finance.feature_bars import features_of
+from forecast_finance.feature_bars import FeatureBars, features_of
 from forecast_finance.feature_models import FeaturePredictor, known_targets
 from forecast_finance.features.catalogue import names
 from forecast_finance.models.tft_xl import TFTXL
@@ -91,6 +91,16 @@ class Ensemble(BarPredictor):
     def _new_members(self) -> dict[str, FeaturePredictor]:
         return {"timeformer": TimeFormerXL(self.config.timeformer), "tft": TFTXL(self.config.tft)}
 
+    def _featured(self, bars: Bars) -> Bars:
+        """The bars with their features, so that members and veto do not compute them one by one."""
+        config = self.config.timeformer.features
+        if isinstance(bars, FeatureBars) or self.config.tft.features != config:
+            return bars
+        vectors = np.zeros((len(bars), 0), dtype=np.float32)
+        return FeatureBars.of(
+            bars, features=features_of(bars, config), vectors=vectors, feature_config=config
+        )
+
     def _step(self, bars: Bars) -> int:
         """Position of the decision's horizon among the data's."""
         if self.config.decision_horizon not in bars.horizons:
@@ -140,7 +150,7 @@ class Ensemble(BarPredictor):
         if self._veto is None:
             raise NotFittedError("finance/ensemble has to be fitted first; call fit(train)")
         step = self._step(windows.data)
-        full = BarWindows(windows.data, windows.rows, len(windows.data.horizons))
+        full = BarWindows(self._featured(windows.data), windows.rows, len(windows.data.horizons))
         told = {name: member._predict_rows(full) for name, member in self._members.items()}
         expected = self._returns(told)
         probability = self._veto.probability(self._inputs(full, told, step))
