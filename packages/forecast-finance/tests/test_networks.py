@@ -120,6 +120,8 @@ def test_attention_of_heads_that_do_not_fit_is_refused() -> None:
         TimeFormerConfig(patch=7)
     with pytest.raises(ConfigError, match="multiple of heads"):
         TFTConfig(size=20, heads=8)
+    with pytest.raises(ConfigError, match="at least 120 where"):
+        TFTConfig(context_length=60)
 
 
 # windows

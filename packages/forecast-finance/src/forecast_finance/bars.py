@@ -25,7 +25,7 @@ EXECUTION_DELAY = 1
 """Bars between a signal (at a close) and its fill (at the next open)."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bars:
     """Bars of several symbols, one symbol after the other.
 
@@ -127,6 +127,11 @@ class Bars:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def __repr__(self) -> str:
+        first, last = (str(t)[:16] for t in (self.timestamps.min(), self.timestamps.max()))
+        kind = type(self).__name__
+        return f"<{kind} of {len(self.symbols)} symbols, {len(self):,} rows, {first} to {last}>"
 
     @property
     def item_ids(self) -> tuple[str, ...]:

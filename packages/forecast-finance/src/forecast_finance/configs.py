@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from forecast_core.config import ModelConfig, Search
 from forecast_core.errors import ConfigError
+from forecast_finance.embeddings.backends import LOOKBACK
 from forecast_finance.features.catalogue import FeatureConfig
 
 __all__ = [
@@ -24,9 +25,15 @@ __all__ = [
 ]
 
 
+Horizon = Annotated[
+    int, Field(ge=1, description="returns to predict: over the first so many of the data's horizons")
+]
+
+
 class AlwaysUpConfig(ModelConfig):
     """Options of `finance/always-up`."""
 
+    horizon: Horizon = 3
     context_length: int = Field(
         default=60, ge=3, description="bars whose mean and spread of returns are taken to last"
     )
@@ -35,6 +42,7 @@ class AlwaysUpConfig(ModelConfig):
 class MomentumConfig(ModelConfig):
     """Options of `finance/momentum`."""
 
+    horizon: Horizon = 3
     context_length: Annotated[int, Search(20, 250, step=10)] = Field(
         default=60, ge=3, description="bars over which the past return counts"
     )
@@ -46,6 +54,7 @@ class MomentumConfig(ModelConfig):
 class TabularConfig(ModelConfig):
     """What models of one row of features share."""
 
+    horizon: Horizon = 3
     context_length: int = Field(
         default=120, ge=60, description="bars up to an origin that a symbol needs; 120 where it embeds them"
     )
@@ -64,6 +73,16 @@ class TabularConfig(ModelConfig):
         ge=1,
         description="principal components kept of an embedding; none: a channel's dimensions, or what fits",
     )
+
+    @model_validator(mode="after")
+    def _embeds(self) -> Self:
+        if self.embedding != "none" and self.context_length < LOOKBACK:
+            raise ConfigError(
+                f"{type(self).__name__}.context_length",
+                f"is at least {LOOKBACK} where the last {LOOKBACK} bars are embedded",
+                got=self.context_length,
+            )
+        return self
 
 
 class RidgeConfig(TabularConfig):
@@ -190,6 +209,7 @@ class VetoConfig(ModelConfig):
 class EnsembleConfig(ModelConfig):
     """Options of `finance/ensemble`."""
 
+    horizon: Horizon = 3
     timeformer: TimeFormerConfig = Field(
         default_factory=TimeFormerConfig, description="options of the TimeFormer-XL member"
     )

@@ -26,7 +26,7 @@ class EmbeddingInfo:
     width: int = 0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FeatureBars(Bars):
     """Bars with features [n, 29] (NaN where unknown) and vectors [n, 5 * width] (NaN before there are 120
     bars), computed once on all history; parts of them keep theirs.
