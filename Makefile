@@ -6,12 +6,14 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
-PACKAGES := forecast-core forecast-timeseries forecast-traffic
+PACKAGES := forecast-core forecast-finance forecast-timeseries forecast-traffic
 CORE_EXTRAS       := torch,fabric,evaluate,plot,tune,track,serve,cli,test
+FINANCE_EXTRAS    := chronos,dataset,indices,lightgbm,splits
 TIMESERIES_EXTRAS := gbm,pedestrians
 TRAFFIC_EXTRAS    := hdf,plot
 BUILD_TOOLS := hatchling editables setuptools
-DEV_TOOLS   := build mypy polars pyarrow pytest-xdist ruff scoringrules statsmodels torch-geometric types-PyYAML utilsforecast
+DEV_TOOLS   := build mypy polars pyarrow pytest-xdist ruff scoringrules smartmoneyconcepts statsmodels ta \
+  torch-geometric types-PyYAML utilsforecast
 
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 
@@ -35,8 +37,9 @@ $(STAMP): constraints.txt Makefile $(PACKAGES:%=packages/%/pyproject.toml)
 	@"$(PYTHON)" -m venv $(VENV)
 	@$(PIP) install -c constraints.txt $(BUILD_TOOLS)
 	@$(PIP) install -c constraints.txt --no-build-isolation \
-	  -e "packages/forecast-core[$(CORE_EXTRAS)]" -e "packages/forecast-timeseries[$(TIMESERIES_EXTRAS)]" \
-	  -e "packages/forecast-traffic[$(TRAFFIC_EXTRAS)]" $(DEV_TOOLS)
+	  -e "packages/forecast-core[$(CORE_EXTRAS)]" -e "packages/forecast-finance[$(FINANCE_EXTRAS)]" \
+	  -e "packages/forecast-timeseries[$(TIMESERIES_EXTRAS)]" -e "packages/forecast-traffic[$(TRAFFIC_EXTRAS)]" \
+	  $(DEV_TOOLS)
 	@touch $@
 	@echo "Installed: $(BIN)/python, $(BIN)/forecast."
 

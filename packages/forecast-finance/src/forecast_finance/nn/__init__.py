@@ -1,0 +1,1 @@
+"""Networks of bars, and the tensors they read."""
