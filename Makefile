@@ -6,9 +6,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
-PACKAGES := forecast-core forecast-timeseries
+PACKAGES := forecast-core forecast-timeseries forecast-vision
 CORE_EXTRAS       := torch,fabric,evaluate,plot,tune,track,serve,cli,test
 TIMESERIES_EXTRAS := pedestrians
+VISION_EXTRAS     := plot
 BUILD_TOOLS := hatchling editables setuptools
 DEV_TOOLS   := build mypy polars pyarrow pytest-xdist ruff scoringrules statsmodels types-PyYAML utilsforecast
 
@@ -34,7 +35,8 @@ $(STAMP): constraints.txt Makefile $(PACKAGES:%=packages/%/pyproject.toml)
 	@"$(PYTHON)" -m venv $(VENV)
 	@$(PIP) install -c constraints.txt $(BUILD_TOOLS)
 	@$(PIP) install -c constraints.txt --no-build-isolation \
-	  -e "packages/forecast-core[$(CORE_EXTRAS)]" -e "packages/forecast-timeseries[$(TIMESERIES_EXTRAS)]" $(DEV_TOOLS)
+	  -e "packages/forecast-core[$(CORE_EXTRAS)]" -e "packages/forecast-timeseries[$(TIMESERIES_EXTRAS)]" \
+	  -e "packages/forecast-vision[$(VISION_EXTRAS)]" $(DEV_TOOLS)
 	@touch $@
 	@echo "Installed: $(BIN)/python, $(BIN)/forecast."
 

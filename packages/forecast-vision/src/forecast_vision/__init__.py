@@ -1,0 +1,23 @@
+"""forecast-vision: decide from a street photo, and whatever came with it, whether there is roadwork in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from forecast_core.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from forecast_vision.views import (
+        Box as Box,
+        extract_views as extract_views,
+        extract_views_batch as extract_views_batch,
+        plot_views as plot_views,
+        view_boxes as view_boxes,
+    )
+
+_EXPORTS = {
+    "views": ("Box", "extract_views", "extract_views_batch", "plot_views", "view_boxes"),
+}
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)
+__version__ = "0.1.0"
