@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from forecast_core.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from forecast_vision import backbones as backbones
+    from forecast_vision.metadata import Metadata as Metadata, parse_metadata as parse_metadata
+    from forecast_vision.photos import Photo as Photo, PhotoSet as PhotoSet
     from forecast_vision.views import (
         Box as Box,
         extract_views as extract_views,
@@ -16,8 +19,10 @@ if TYPE_CHECKING:
     )
 
 _EXPORTS = {
+    "metadata": ("Metadata", "parse_metadata"),
+    "photos": ("Photo", "PhotoSet"),
     "views": ("Box", "extract_views", "extract_views_batch", "plot_views", "view_boxes"),
 }
 
-__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)
+__getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS, modules=("backbones",))
 __version__ = "0.1.0"
