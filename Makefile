@@ -9,7 +9,7 @@ JOBS   ?= 2
 PACKAGES := forecast-core forecast-timeseries forecast-vision
 CORE_EXTRAS       := torch,fabric,evaluate,plot,tune,track,serve,cli,test
 TIMESERIES_EXTRAS := pedestrians
-VISION_EXTRAS     := dino,plot
+VISION_EXTRAS     := dino,plot,text
 BUILD_TOOLS := hatchling editables setuptools
 DEV_TOOLS   := build mypy polars pyarrow pytest-xdist ruff scoringrules statsmodels types-PyYAML utilsforecast
 

@@ -8,8 +8,14 @@ from forecast_core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from forecast_vision import backbones as backbones
+    from forecast_vision.describing import describe_dataset as describe_dataset
+    from forecast_vision.leaks import MetadataLeakWarning as MetadataLeakWarning, metadata_auc as metadata_auc
     from forecast_vision.metadata import Metadata as Metadata, parse_metadata as parse_metadata
     from forecast_vision.photos import Photo as Photo, PhotoSet as PhotoSet
+    from forecast_vision.sampling import (
+        GPSWeightedSampler as GPSWeightedSampler,
+        SamplingWarning as SamplingWarning,
+    )
     from forecast_vision.views import (
         Box as Box,
         extract_views as extract_views,
@@ -19,8 +25,11 @@ if TYPE_CHECKING:
     )
 
 _EXPORTS = {
+    "describing": ("describe_dataset",),
+    "leaks": ("MetadataLeakWarning", "metadata_auc"),
     "metadata": ("Metadata", "parse_metadata"),
     "photos": ("Photo", "PhotoSet"),
+    "sampling": ("GPSWeightedSampler", "SamplingWarning"),
     "views": ("Box", "extract_views", "extract_views_batch", "plot_views", "view_boxes"),
 }
 
