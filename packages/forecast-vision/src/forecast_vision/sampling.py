@@ -28,11 +28,11 @@ class SamplingWarning(UserWarning):
 class GPSWeightedSampler:
     """Weights of training photos by their distance to the clusters of a target region.
 
-    training, target: photos, or latitudes and longitudes [n, 2], NaN where not known. bands: (km, weight), the
-    first whose km a photo's distance to the nearest centre is below gives its weight; without_gps: the
-    weight of photos without a position. near_km, min_share: if photos within near_km would make up less
-    than min_share of what is drawn, their weights are raised until they do; where there is none a
-    SamplingWarning says so. clusters: of the target; default as `cluster_centres` chooses.
+    training, target: photos, or latitudes and longitudes [n, 2], NaN where not known. bands: (km, weight),
+    rising; a photo has the weight of the first whose km is above its distance to the nearest centre;
+    without_gps: the weight of photos without a position. near_km, min_share: if photos within near_km would
+    make up less than min_share of what is drawn, their weights are raised until they do; where there is none,
+    a SamplingWarning says so. clusters: of the target; default as `cluster_centres` chooses.
 
     centres [k, 2]; distances [n] in km, NaN without position; weights [n], a row a training photo.
     Raises InvalidInputError for a target without positions, or bands that do not rise to infinity.
