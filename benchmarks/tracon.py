@@ -24,11 +24,18 @@ from forecast_vision import PhotoSet
 from forecast_vision.samples import stratified_folds
 
 METRICS = ["mcc", "auc", "accuracy", "recall", "ece"]
-SMALL = {"hidden_size": 128, "num_layers": 2, "learning_rate": 1e-3, "patience": None, "calibration_folds": 0}
+SMALL = {
+    "hidden_size": 64,
+    "num_layers": 2,
+    "learning_rate": 1e-3,
+    "max_epochs": 10,
+    "patience": None,
+    "calibration_folds": 0,
+}
 CANDIDATES: dict[str, dict[str, Any]] = {
-    "128 wide, 15 epochs": {**SMALL, "max_epochs": 15},
-    "128 wide, 30 epochs": {**SMALL, "max_epochs": 30},
-    "128 wide, 15 epochs, no mixup": {**SMALL, "max_epochs": 15, "mixup": 0.0},
+    "64 wide": SMALL,
+    "64 wide, no mixup": {**SMALL, "mixup": 0.0},
+    "64 wide, 5 epochs": {**SMALL, "max_epochs": 5},
 }
 SPECIFICITY, SMALLEST, SEEDS, FOLDS = 0.95, 0.05, 3, 5
 

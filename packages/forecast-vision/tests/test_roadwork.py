@@ -48,7 +48,7 @@ def photos() -> PhotoSet:
 
 @pytest.fixture(scope="module")
 def fitted(photos: PhotoSet) -> Any:
-    options = {**SMALL, "max_epochs": 25, "mixup": 0.0, "augmentation": GENTLE}
+    options = {**SMALL, "max_epochs": 15, "mixup": 0.0, "augmentation": GENTLE}
     return fc.create_model("vision/roadwork", **options).fit(photos, seed=0)
 
 

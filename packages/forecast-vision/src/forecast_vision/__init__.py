@@ -8,6 +8,7 @@ from forecast_core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from forecast_vision import backbones as backbones
+    from forecast_vision.camera_checks import robustness as robustness
     from forecast_vision.describing import describe_dataset as describe_dataset
     from forecast_vision.leaks import MetadataLeakWarning as MetadataLeakWarning, metadata_auc as metadata_auc
     from forecast_vision.metadata import Metadata as Metadata, parse_metadata as parse_metadata
@@ -29,6 +30,7 @@ _EXPORTS = {
     "leaks": ("MetadataLeakWarning", "metadata_auc"),
     "metadata": ("Metadata", "parse_metadata"),
     "photos": ("Photo", "PhotoSet"),
+    "camera_checks": ("robustness",),
     "sampling": ("GPSWeightedSampler", "SamplingWarning"),
     "views": ("Box", "extract_views", "extract_views_batch", "plot_views", "view_boxes"),
 }

@@ -137,7 +137,7 @@ def _upside_down(picture: Picture, rng: np.random.Generator) -> tuple[Picture, E
 
 
 def _blurred(picture: Picture, rng: np.random.Generator) -> tuple[Picture, Edges]:
-    radius = max(picture.height, picture.width) / picture.scale / 400
+    radius = max(picture.height, picture.width) / picture.scale / 200
     return replace(picture, pixels=picture.pixels.filter(ImageFilter.GaussianBlur(radius))), _whole(picture)
 
 
@@ -152,7 +152,7 @@ CAMERA: dict[str, Callable[[Picture, np.random.Generator], tuple[Picture, Edges]
     "resized-crop": _zoomed,  # half to all of the area
     "horizontal-flip": _mirrored,
     "vertical-flip": _upside_down,
-    "blur": _blurred,  # Gaussian, 1/400 of the longer side
+    "blur": _blurred,  # Gaussian, 1/200 of the longer side
     "noise": _noisy,  # Gaussian, 20 grey levels
 }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from forecast_core.prediction import ClassPrediction
 from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_core.training import TrainingOptions, fit_network, training_device
-from forecast_vision.augmentation import Augmented, Plain
+from forecast_vision.augmentation import Augmented, Plain, Transform
 from forecast_vision.calibration import best_threshold, calibrated, fit_temperature
 from forecast_vision.configs import RoadworkConfig
 from forecast_vision.features import check_backbone, features_of, loaded_backbone
@@ -30,6 +31,10 @@ from forecast_vision.photos import CLASSES, PhotoSet
 from forecast_vision.samples import labelled, photos_of, stratified_folds
 from forecast_vision.sampling import GPSWeightedSampler
 from forecast_vision.skipping import striking_views
+
+if TYPE_CHECKING:
+    from forecast_core.compose.ensemble import EnsemblePredictor
+    from forecast_vision.adaptation import AdaptationReport
 
 __all__ = ["Roadwork", "TrainingReport"]
 
@@ -74,6 +79,7 @@ class Roadwork(Predictor[PhotoSet]):
     _network: RoadworkNetwork | None = None
     _vocabulary: Vocabulary
     _report = TrainingReport()
+    _seen: frozenset[str] = frozenset()
 
     @property
     def report(self) -> TrainingReport:
@@ -101,11 +107,15 @@ class Roadwork(Predictor[PhotoSet]):
         checked = None if held is None else self.bags(held)
         self._network = self.trained(bags, seed=seed, validation=checked, run=run)
         self._report = report
+        self._seen = frozenset(photo.content_hash for each in (photos, held) if each for photo in each.photos)
 
-    def bags(self, photos: PhotoSet, *, augmented: bool = False) -> Bags:
-        """Features, labels and metadata of some photos as tensors, with changed copies where asked for."""
+    def bags(self, photos: PhotoSet, *, augmented: bool = False, transform: Transform | None = None) -> Bags:
+        """Features, labels and metadata of some photos as tensors, with changed copies where asked for.
+
+        transform: what is done to the photos first; nothing by default.
+        """
         config = self.config
-        transforms: list[Any] = [Plain()]
+        transforms: list[Transform] = [Plain() if transform is None else transform]
         if augmented:
             numbers = range(1, config.augmentations + 1)
             transforms += [Augmented(config.augmentation, number) for number in numbers]
@@ -231,17 +241,20 @@ class Roadwork(Predictor[PhotoSet]):
         return self._predict_windows(data.windows())
 
     def _predict_windows(self, windows: Any) -> ClassPrediction:
-        photos = photos_of(windows)
+        return self.answer(photos_of(windows))
+
+    def answer(self, photos: PhotoSet, *, transform: Transform | None = None) -> ClassPrediction:
+        """The prediction for some photos, after a transform if one is given."""
         logits, weights = [], []
         for start in range(0, len(photos), _PHOTOS):
             some = photos.between(start, start + _PHOTOS)
-            told, seen = self.verdict(self.bags(some))
+            told, seen = self.verdict(self.bags(some, transform=transform))
             logits.append(told)
             weights.append(seen)
         shares = calibrated(np.concatenate(logits), self._report.temperature)
         threshold = self._report.threshold
         return ClassPrediction(
-            item_ids=windows.item_ids,
+            item_ids=photos.item_ids,
             probabilities=shares,
             classes=CLASSES,
             confidence=shares.max(1),
@@ -270,10 +283,65 @@ class Roadwork(Predictor[PhotoSet]):
             raise NotFittedError("vision/roadwork has to be fitted first; call fit(photos)")
         return self._network
 
-    def adopt(self, other: Roadwork, network: RoadworkNetwork, report: TrainingReport) -> None:
-        """Become a fitted model of this network, with the vocabulary and lineage of another one."""
-        self._vocabulary, self._network, self._report = other._vocabulary, network, report
-        self._info = other.info.model_copy(update={"config": self.config.model_dump(mode="json")})
+    @property
+    def seen(self) -> frozenset[str]:
+        """Content hashes of the photos trained or validated on."""
+        return self._seen
+
+    def adapt(
+        self,
+        target: PhotoSet,
+        *,
+        n_splits: int = 5,
+        top_k: int = 3,
+        lr: float = 1e-6,
+        dropout: float = 0.2,
+        weight_decay: float = 0.02,
+        epochs: int = 5,
+        patience: int = 2,
+        batch_size: int = 8,
+        clip: float = 0.5,
+        groups: Literal["photo", "gps"] = "photo",
+        seed: int = 0,
+    ) -> tuple[EnsemblePredictor, AdaptationReport]:
+        """Adapt to the labelled photos of a target region; this model stays as it is.
+
+        n_splits folds keep groups whole: "photo" those of the set (a video, identical bytes), "gps" also the
+        clusters of positions. For each fold a network goes on from this one, trained on the other folds but
+        one, which stops it at its best epoch; so the fold itself is unseen, and its predictions are scored.
+        The top_k networks of the best MCC there make the ensemble; temperature and threshold are fitted on
+        the predictions of all folds. Raises LeakError where a photo of the target has been trained on,
+        InvalidInputError for fewer than 3 folds, DataError for too few photos of a class.
+        """
+        from forecast_vision.adaptation import adapt
+
+        self._need_fitted("adapt")
+        config = self.config.replace(
+            learning_rate=lr,
+            dropout=dropout,
+            weight_decay=weight_decay,
+            max_epochs=epochs,
+            patience=patience,
+            batch_size=batch_size,
+            gradient_clip=clip,
+            calibration_folds=0,
+        )
+        return adapt(self, target, config=config, n_splits=n_splits, top_k=top_k, groups=groups, seed=seed)
+
+    def successor(
+        self, config: RoadworkConfig, network: RoadworkNetwork, report: TrainingReport, photos: PhotoSet
+    ) -> Roadwork:
+        """A fitted model of another network, trained on from this one's on some photos."""
+        model = Roadwork(config, spec=self.spec)
+        model._vocabulary, model._network, model._report = self._vocabulary, network, report
+        model._seen = self._seen | {photo.content_hash for photo in photos.photos}
+        trained_on = f"{self.info.trained_on}{photos.fingerprint()}".encode()
+        update = {
+            "config": config.model_dump(mode="json"),
+            "trained_on": hashlib.sha256(trained_on).hexdigest(),
+        }
+        model._info = self.info.model_copy(update=update)
+        return model
 
     # storage
 
@@ -283,6 +351,7 @@ class Roadwork(Predictor[PhotoSet]):
             "features": self.network.embed[0].in_features,
             "backbone": loaded_backbone(self.config).checkpoint_hash,
             "report": self._report.model_dump(mode="json"),
+            "seen": sorted(self._seen),
         }
         texts = {"known.json": json.dumps(known), "vocabulary.json": self._vocabulary.to_json()}
         return State(arrays=arrays, texts=texts)
@@ -292,6 +361,7 @@ class Roadwork(Predictor[PhotoSet]):
         check_backbone(self.config, known["backbone"])
         self._vocabulary = Vocabulary.from_json(state.texts["vocabulary.json"])
         self._report = TrainingReport.model_validate(known["report"])
+        self._seen = frozenset(known["seen"])
         network = self._build(int(known["features"]), self.config)
         tensors = {
             name.removeprefix("network."): torch.from_numpy(np.array(value))
