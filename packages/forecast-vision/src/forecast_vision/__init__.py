@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from forecast_vision.leaks import MetadataLeakWarning as MetadataLeakWarning, metadata_auc as metadata_auc
     from forecast_vision.metadata import Metadata as Metadata, parse_metadata as parse_metadata
     from forecast_vision.photos import Photo as Photo, PhotoSet as PhotoSet
+    from forecast_vision.plotting import (
+        plot_mistakes as plot_mistakes,
+        plot_reliability as plot_reliability,
+        plot_roc as plot_roc,
+    )
     from forecast_vision.sampling import (
         GPSWeightedSampler as GPSWeightedSampler,
         SamplingWarning as SamplingWarning,
@@ -31,6 +36,7 @@ _EXPORTS = {
     "metadata": ("Metadata", "parse_metadata"),
     "photos": ("Photo", "PhotoSet"),
     "camera_checks": ("robustness",),
+    "plotting": ("plot_mistakes", "plot_reliability", "plot_roc"),
     "sampling": ("GPSWeightedSampler", "SamplingWarning"),
     "views": ("Box", "extract_views", "extract_views_batch", "plot_views", "view_boxes"),
 }

@@ -33,8 +33,8 @@ class AdaptationReport:
     """What adapting found out, on photos that the networks concerned had not seen.
 
     fold [photo]: in which each photo of the target was left out; logits [photo, 2]: what the network said
-    that had neither been trained nor stopped by that fold; training: temperature and threshold fitted on them,
-    and their metrics; fold_mcc: MCC of each fold's network on it; chosen: folds whose networks make the
+    that had neither been trained nor stopped by that fold; training: temperature and threshold fitted on
+    them, and their metrics; fold_mcc: MCC of each fold's network on it; chosen: folds whose networks make the
     ensemble; seen: content hashes of all photos trained on, before and in adapting.
     """
 

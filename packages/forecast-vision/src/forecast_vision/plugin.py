@@ -1,6 +1,8 @@
-"""What this package registers: its task, models, backbones and hook, as specs."""
+"""What this package registers: its task, models, backbones, hook and commands."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from forecast_core.hookspecs import hookimpl
 from forecast_core.specs import Capabilities, ModelSpec, TaskSpec
@@ -11,6 +13,13 @@ from forecast_vision.specs import BackboneSpec
 @hookimpl
 def forecast_hookspecs() -> list[object]:
     return [VisionHooks]
+
+
+@hookimpl
+def forecast_commands(cli: Any) -> None:
+    from forecast_vision.commands import add_to
+
+    add_to(cli)
 
 
 @hookimpl
