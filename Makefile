@@ -6,11 +6,12 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
-PACKAGES := forecast-core forecast-finance forecast-timeseries forecast-traffic
+PACKAGES := forecast-core forecast-finance forecast-timeseries forecast-traffic forecast-vision
 CORE_EXTRAS       := torch,fabric,evaluate,plot,tune,track,serve,cli,test
 FINANCE_EXTRAS    := chronos,dataset,indices,lightgbm,splits
 TIMESERIES_EXTRAS := gbm,pedestrians
 TRAFFIC_EXTRAS    := hdf,plot
+VISION_EXTRAS     := dino,plot,text
 BUILD_TOOLS := hatchling editables setuptools
 DEV_TOOLS   := build mypy polars pyarrow pytest-xdist ruff scoringrules smartmoneyconcepts statsmodels ta \
   torch-geometric types-PyYAML utilsforecast
@@ -39,7 +40,7 @@ $(STAMP): constraints.txt Makefile $(PACKAGES:%=packages/%/pyproject.toml)
 	@$(PIP) install -c constraints.txt --no-build-isolation \
 	  -e "packages/forecast-core[$(CORE_EXTRAS)]" -e "packages/forecast-finance[$(FINANCE_EXTRAS)]" \
 	  -e "packages/forecast-timeseries[$(TIMESERIES_EXTRAS)]" -e "packages/forecast-traffic[$(TRAFFIC_EXTRAS)]" \
-	  $(DEV_TOOLS)
+	  -e "packages/forecast-vision[$(VISION_EXTRAS)]" $(DEV_TOOLS)
 	@touch $@
 	@echo "Installed: $(BIN)/python, $(BIN)/forecast."
 

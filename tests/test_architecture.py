@@ -120,6 +120,7 @@ def test_plugin_modules_hold_specs_only(package: str) -> None:
         if path.name != "plugin.py":
             continue
         allowed = {"__future__", "forecast_core.hookspecs", "forecast_core.specs"}
+        allowed |= {"typing", *(f"{package}.{own}" for own in ("commands", "hookspecs", "specs"))}
         nodes = ast.parse(path.read_text()).body
         # Metrics are objects: their hook imports the module that holds them.
         of_metrics = {
@@ -150,6 +151,8 @@ def test_nothing_unpickles() -> None:
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Call):
                     called = ast.unparse(node.func)
+                    if called == "torch.load" and "weights_only=True" in map(ast.unparse, node.keywords):
+                        continue  # builds tensors and nothing else
                     assert called not in ("torch.load", "torch.save", "eval", "exec", "np.load"), (
                         f"{path}:{node.lineno}"
                     )

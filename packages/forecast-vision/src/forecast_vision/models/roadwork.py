@@ -1,0 +1,372 @@
+"""`vision/roadwork`: is there roadwork in a photo, how sure is that, and which views say so."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict
+
+from forecast_core.artifacts import State
+from forecast_core.config import ModelConfig
+from forecast_core.errors import NotFittedError
+from forecast_core.metrics import score_metrics
+from forecast_core.prediction import ClassPrediction
+from forecast_core.predictor import Predictor
+from forecast_core.run import Run
+from forecast_core.training import TrainingOptions, fit_network, training_device
+from forecast_vision.augmentation import Augmented, Plain, Transform
+from forecast_vision.calibration import best_threshold, calibrated, fit_temperature
+from forecast_vision.configs import RoadworkConfig
+from forecast_vision.features import check_backbone, features_of, loaded_backbone
+from forecast_vision.leaks import metadata_auc, warn_of_leak
+from forecast_vision.metadata.encoding import Vocabulary, encode
+from forecast_vision.nn.metadata import MetadataBatch
+from forecast_vision.nn.roadwork import RoadworkNetwork, Verdict
+from forecast_vision.nn.training import Bags, RoadworkLoss, WholeSet, matthews_loss
+from forecast_vision.photos import CLASSES, PhotoSet
+from forecast_vision.samples import labelled, photos_of, stratified_folds
+from forecast_vision.sampling import GPSWeightedSampler
+from forecast_vision.skipping import striking_views
+
+if TYPE_CHECKING:
+    from forecast_core.compose.ensemble import EnsemblePredictor
+    from forecast_vision.adaptation import AdaptationReport
+
+__all__ = ["Roadwork", "TrainingReport"]
+
+_VIEWS = 12
+_CHUNK = 256  # photos in one forward pass of the network
+_PHOTOS = 128  # photos whose features are held at once in prediction
+_METRICS = ("mcc", "accuracy", "precision", "recall", "f1", "auc", "ece", "log_loss")
+
+
+class TrainingReport(BaseModel):
+    """What training found out.
+
+    metadata_auc: how well metadata alone tells the label, None where it tells nothing; temperature,
+    threshold: fitted on photos that folds left out; out_of_fold: metrics of those photos, each told by a
+    network that was not trained on it, at even odds; folds: how many there were. The temperature was fitted
+    on the same photos, one number on all of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metadata_auc: float | None = None
+    temperature: float = 1.0
+    threshold: float = 0.5
+    folds: int = 0
+    out_of_fold: dict[str, float | None] = {}
+
+
+class Roadwork(Predictor[PhotoSet]):
+    """Views through a frozen backbone, gated attention between them, metadata where there is some.
+
+    Training embeds each photo and its changed copies once, through the cache, and then works on features
+    alone. `calibration_folds` networks are trained besides the one kept: their left-out photos give
+    temperature and threshold. A prediction's `aux` holds "view_weights" [photo, 12], as `view_boxes` orders,
+    and "decision" [photo]: 1 where the probability reaches the threshold, which is in `metadata`. Photos
+    whose label is not known are left out of training. Sources: those of the blocks in `nn`.
+    """
+
+    config_class: ClassVar[type[ModelConfig]] = RoadworkConfig
+    accepts_windows = True
+    config: RoadworkConfig
+
+    _network: RoadworkNetwork | None = None
+    _vocabulary: Vocabulary
+    _report = TrainingReport()
+    _seen: frozenset[str] = frozenset()
+
+    @property
+    def report(self) -> TrainingReport:
+        """What training found out; NotFittedError before."""
+        self._need_fitted("report")
+        return self._report
+
+    # fitting
+
+    def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
+        config = self.config
+        training_device(config.device)
+        photos = labelled("data", data, least=max(config.calibration_folds, 1))
+        held = None if validation is None else labelled("validation", validation)
+        records = [photo.metadata for photo in photos.photos]
+        auc = None
+        if config.use_metadata:
+            auc = metadata_auc(records, photos.labels, groups=photos.groups, text_fields=config.text_fields)
+            warn_of_leak(auc)
+        self._vocabulary = Vocabulary.fit(records)
+        bags = self.bags(photos, augmented=True)
+        report = TrainingReport(metadata_auc=auc)
+        if config.calibration_folds:
+            report = self._calibrate(photos, bags, report, seed=seed)
+        checked = None if held is None else self.bags(held)
+        self._network = self.trained(bags, seed=seed, validation=checked, run=run)
+        self._report = report
+        self._seen = frozenset(photo.content_hash for each in (photos, held) if each for photo in each.photos)
+
+    def bags(self, photos: PhotoSet, *, augmented: bool = False, transform: Transform | None = None) -> Bags:
+        """Features, labels and metadata of some photos as tensors, with changed copies where asked for.
+
+        transform: what is done to the photos first; nothing by default.
+        """
+        config = self.config
+        transforms: list[Transform] = [Plain() if transform is None else transform]
+        if augmented:
+            numbers = range(1, config.augmentations + 1)
+            transforms += [Augmented(config.augmentation, number) for number in numbers]
+        mask = self._kept(photos)
+        features = features_of(photos, config, transforms=transforms, views=mask)
+        records = [photo.metadata for photo in photos.photos]
+        arrays = encode(records, self._vocabulary, text_fields=config.text_fields)
+        weights = None
+        if augmented and config.region:
+            sampler = GPSWeightedSampler(photos, np.array(config.region))
+            weights = torch.from_numpy(sampler.weights).to(config.device)
+        return Bags(
+            torch.from_numpy(features).to(config.device),
+            torch.from_numpy(mask).to(config.device),
+            torch.from_numpy(np.maximum(photos.labels, 0)).to(config.device),
+            MetadataBatch(*(torch.from_numpy(array).to(config.device) for array in arrays)),
+            weights=weights,
+        )
+
+    def _kept(self, photos: PhotoSet) -> np.ndarray:
+        keep = self.config.keep_views
+        if keep is None or keep == _VIEWS:
+            return np.ones((len(photos), _VIEWS), dtype=np.bool_)
+        return striking_views(photos.photos, keep)
+
+    def _calibrate(
+        self, photos: PhotoSet, bags: Bags, report: TrainingReport, *, seed: int
+    ) -> TrainingReport:
+        folds = self.config.calibration_folds
+        fold = stratified_folds(photos, folds, seed=seed)
+        logits = np.empty((len(photos), len(CLASSES)))
+        for k in range(folds):
+            train, test = (torch.from_numpy(np.flatnonzero(m)) for m in (fold != k, fold == k))
+            network = self.trained(bags.take(train), seed=seed + k + 1)
+            logits[test.numpy()] = self.verdict(bags.take(test), network=network)[0]
+        return self.calibration(report, logits, photos.labels, folds=folds)
+
+    def calibration(
+        self, report: TrainingReport, logits: np.ndarray, labels: np.ndarray, *, folds: int
+    ) -> TrainingReport:
+        """The report with temperature and threshold of logits [n, 2] that nobody was trained on."""
+        temperature = fit_temperature(logits, labels)
+        shares = calibrated(logits, temperature)
+        prediction = ClassPrediction(
+            item_ids=tuple(range(len(labels))), probabilities=shares, classes=CLASSES
+        )
+        known = np.ones(len(labels), dtype=np.bool_)
+        found = score_metrics(prediction, labels, known, list(_METRICS), missing="nan").overall
+        return report.model_copy(
+            update={
+                "temperature": temperature,
+                "threshold": best_threshold(labels, shares[:, 1]),
+                "folds": folds,
+                "out_of_fold": {k: None if v is None else float(v) for k, v in found.items()},
+            }
+        )
+
+    def trained(
+        self,
+        bags: Bags,
+        *,
+        seed: int,
+        validation: Bags | None = None,
+        run: Run | None = None,
+        start: RoadworkNetwork | None = None,
+        config: RoadworkConfig | None = None,
+    ) -> RoadworkNetwork:
+        """A network trained on some bags; without validation for all epochs, with it until its MCC is best.
+
+        start: a network whose weights to begin with, itself left alone; config: other options of training.
+        """
+        o = self.config if config is None else config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = self._build(bags.features.shape[-1], o)
+        if start is not None:
+            network.load_state_dict(start.state_dict())
+        count = torch.bincount(bags.labels, minlength=len(CLASSES)).float()
+        weights = count.sum() / (len(CLASSES) * count) if o.alpha is None else torch.tensor(o.alpha)
+        steps = o.max_epochs * -(-len(bags) // (o.batch_size * o.accumulate))
+        fit_network(
+            network,
+            bags,
+            RoadworkLoss(o, weights.to(o.device)),
+            options=TrainingOptions(
+                max_epochs=o.max_epochs,
+                batch_size=o.batch_size,
+                accumulate=o.accumulate,
+                learning_rate=o.learning_rate,
+                weight_decay=o.weight_decay,
+                schedule="one-cycle",
+                warmup=min(o.warmup_steps / steps, 0.3),
+                gradient_clip=o.gradient_clip,
+                patience=o.patience,
+                device=o.device,
+                precision=o.precision,
+            ),
+            seed=seed,
+            validation=None if validation is None else WholeSet(validation),
+            validation_loss=matthews_loss,
+            run=run,
+        )
+        return network.eval()
+
+    def _build(self, features: int, config: RoadworkConfig) -> RoadworkNetwork:
+        return RoadworkNetwork(
+            features,
+            views=_VIEWS,
+            vocabulary=self._vocabulary.sizes(),
+            hidden_size=config.hidden_size,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            num_key_heads=config.num_key_heads,
+            dropout=config.dropout,
+            drop_path=config.drop_path,
+            metadata_dropout=config.metadata_dropout,
+            use_metadata=config.use_metadata,
+        )
+
+    # predicting
+
+    def _predict(self, data: PhotoSet, *, horizon: int | None) -> ClassPrediction:
+        return self._predict_windows(data.windows())
+
+    def _predict_windows(self, windows: Any) -> ClassPrediction:
+        return self.answer(photos_of(windows))
+
+    def answer(self, photos: PhotoSet, *, transform: Transform | None = None) -> ClassPrediction:
+        """The prediction for some photos, after a transform if one is given."""
+        logits, weights = [], []
+        for start in range(0, len(photos), _PHOTOS):
+            some = photos.between(start, start + _PHOTOS)
+            told, seen = self.verdict(self.bags(some, transform=transform))
+            logits.append(told)
+            weights.append(seen)
+        shares = calibrated(np.concatenate(logits), self._report.temperature)
+        threshold = self._report.threshold
+        return ClassPrediction(
+            item_ids=photos.item_ids,
+            probabilities=shares,
+            classes=CLASSES,
+            confidence=shares.max(1),
+            aux={
+                "view_weights": np.concatenate(weights),
+                "decision": (shares[:, 1] >= threshold).astype(np.int64),
+            },
+            metadata={"threshold": threshold, "temperature": self._report.temperature},
+        )
+
+    def verdict(self, bags: Bags, *, network: RoadworkNetwork | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Logits float64 [photo, 2] and view weights float64 [photo, 12] of photos as they are."""
+        network = self.network if network is None else network
+        logits, weights = [], []
+        with torch.inference_mode():
+            for index in torch.split(torch.arange(len(bags), device=bags.labels.device), _CHUNK):
+                out: Verdict = network(bags.features[index, 0], bags.mask[index], bags.metadata.take(index))
+                logits.append(out.logits.double().cpu().numpy())
+                weights.append(out.view_weights.double().cpu().numpy())
+        return np.concatenate(logits), np.concatenate(weights)
+
+    @property
+    def network(self) -> RoadworkNetwork:
+        """The fitted network; NotFittedError before."""
+        if self._network is None:
+            raise NotFittedError("vision/roadwork has to be fitted first; call fit(photos)")
+        return self._network
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """Content hashes of the photos trained or validated on."""
+        return self._seen
+
+    def adapt(
+        self,
+        target: PhotoSet,
+        *,
+        n_splits: int = 5,
+        top_k: int = 3,
+        lr: float = 1e-6,
+        dropout: float = 0.2,
+        weight_decay: float = 0.02,
+        epochs: int = 5,
+        patience: int = 2,
+        batch_size: int = 8,
+        clip: float = 0.5,
+        groups: Literal["photo", "gps"] = "photo",
+        seed: int = 0,
+    ) -> tuple[EnsemblePredictor, AdaptationReport]:
+        """Adapt to the labelled photos of a target region; this model stays as it is.
+
+        n_splits folds keep groups whole: "photo" those of the set (a video, identical bytes), "gps" also the
+        clusters of positions. For each fold a network goes on from this one, trained on the other folds but
+        one, which stops it at its best epoch; so the fold itself is unseen, and its predictions are scored.
+        The top_k networks of the best MCC there make the ensemble; temperature and threshold are fitted on
+        the predictions of all folds. Raises LeakError where a photo of the target has been trained on,
+        InvalidInputError for fewer than 3 folds, DataError for too few photos of a class.
+        """
+        from forecast_vision.adaptation import adapt
+
+        self._need_fitted("adapt")
+        config = self.config.replace(
+            learning_rate=lr,
+            dropout=dropout,
+            weight_decay=weight_decay,
+            max_epochs=epochs,
+            patience=patience,
+            batch_size=batch_size,
+            gradient_clip=clip,
+            calibration_folds=0,
+        )
+        return adapt(self, target, config=config, n_splits=n_splits, top_k=top_k, groups=groups, seed=seed)
+
+    def successor(
+        self, config: RoadworkConfig, network: RoadworkNetwork, report: TrainingReport, photos: PhotoSet
+    ) -> Roadwork:
+        """A fitted model of another network, trained on from this one's on some photos."""
+        model = Roadwork(config, spec=self.spec)
+        model._vocabulary, model._network, model._report = self._vocabulary, network, report
+        model._seen = self._seen | {photo.content_hash for photo in photos.photos}
+        trained_on = f"{self.info.trained_on}{photos.fingerprint()}".encode()
+        update = {
+            "config": config.model_dump(mode="json"),
+            "trained_on": hashlib.sha256(trained_on).hexdigest(),
+        }
+        model._info = self.info.model_copy(update=update)
+        return model
+
+    # storage
+
+    def _state(self) -> State:
+        arrays = {f"network.{k}": v.cpu().numpy() for k, v in self.network.state_dict().items()}
+        known = {
+            "features": self.network.embed[0].in_features,
+            "backbone": loaded_backbone(self.config).checkpoint_hash,
+            "report": self._report.model_dump(mode="json"),
+            "seen": sorted(self._seen),
+        }
+        texts = {"known.json": json.dumps(known), "vocabulary.json": self._vocabulary.to_json()}
+        return State(arrays=arrays, texts=texts)
+
+    def _load_state(self, state: State) -> None:
+        known = json.loads(state.texts["known.json"])
+        check_backbone(self.config, known["backbone"])
+        self._vocabulary = Vocabulary.from_json(state.texts["vocabulary.json"])
+        self._report = TrainingReport.model_validate(known["report"])
+        self._seen = frozenset(known["seen"])
+        network = self._build(int(known["features"]), self.config)
+        tensors = {
+            name.removeprefix("network."): torch.from_numpy(np.array(value))
+            for name, value in state.arrays.items()
+            if name.startswith("network.")
+        }
+        network.load_state_dict(tensors)
+        self._network = network.to(self.config.device).eval()

@@ -1,0 +1,1 @@
+"""Networks: gated attention, fusion of views, and the whole of vision/roadwork."""
