@@ -59,7 +59,7 @@ format: install ## Sort imports and format every file
 	@$(BIN)/python -m ruff check --select I --fix .
 	@$(BIN)/python -m ruff format .
 
-bench: install ## Run every benchmark; each prints ratios against named peers
+bench: install ## Run every benchmark; each prints ratios against named peers (those in public_data/ want its path)
 	@set -e; for script in benchmarks/*.py; do \
 	  [ -e "$$script" ] || { echo "no benchmarks"; break; }; \
 	  echo "== $$script"; $(BIN)/python "$$script"; done

@@ -1,6 +1,6 @@
 """`vision/roadwork` on photos of roads with and without traffic cones, beside logistic regression.
 
-    python benchmarks/tracon.py DATA/images/tracon --cache CACHE
+    python benchmarks/public_data/tracon.py DATA/images/tracon --cache CACHE
 
 Configurations are compared in 5 folds inside the training photos (identical photos stay together). The
 best one is then fitted on all of them and tested once on the validation photos, with 3 seeds. What the views

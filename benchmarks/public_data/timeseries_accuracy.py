@@ -1,6 +1,6 @@
 """Accuracy of the time-series models on public data, beside naive forecasts and published figures.
 
-    python benchmarks/timeseries_accuracy.py DATA [--only nasa|ett] [--seeds 3]
+    python benchmarks/public_data/timeseries_accuracy.py DATA [--only nasa|ett] [--seeds 3]
 
 DATA holds `web_requests/nasa_http_1min.csv.gz` and `ett/ETTh1.csv.gz`.
 
