@@ -4,7 +4,7 @@ Each model is fitted on the training part of the other scenes, keeps the weights
 validation part, and is scored once on the scene left out, with each seed. Bars: minADE/minFDE of 20 averaged
 over scenes at most 0.30/0.55; the most probable path's ADE at most constant velocity's; collisions shown.
 
-    python benchmarks/public_data/eth_ucy.py ../shared/data/trajectories/eth_ucy --seeds 0 1 2 --models models/
+    python benchmarks/public_data/eth_ucy.py DATA/trajectories/eth_ucy --seeds 0 1 2 --models models/
 """
 
 from __future__ import annotations
