@@ -1,7 +1,7 @@
 """Trajectories: constant motion, a Gaussian process, a Kalman filter and a trained transformer, side by side.
 
     python examples/trajectories.py
-    python examples/trajectories.py --eth-ucy ../shared/data/trajectories/eth_ucy/zara1
+    python examples/trajectories.py --eth-ucy DATA/trajectories/eth_ucy/zara1
 
 Without data, cars on a simulated motorway: the first 36 of 60 fit, 12 calibrate, 12 are scored. With
 --eth-ucy, a folder of train, val and test of one scene left out, by the protocol eth-ucy/sgan.

@@ -3,7 +3,7 @@
 Cars are split by vehicle: 60 % to fit, 20 % to tune on, 20 % to score once. Budgets: fitting under 30
 minutes, 100 trials of tuning under 2 hours, a prediction under 100 ms, under 4 GB of memory.
 
-    python benchmarks/public_data/kitti_tracks.py ../shared/data/trajectories/kitti_tracking/data/label
+    python benchmarks/public_data/kitti_tracks.py DATA/trajectories/kitti_tracking/data/label
 """
 
 from __future__ import annotations
