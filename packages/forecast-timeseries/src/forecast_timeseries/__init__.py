@@ -9,6 +9,7 @@ from forecast_core.lazy import lazy_exports
 if TYPE_CHECKING:
     from forecast_timeseries.configs import (
         DriftConfig as DriftConfig,
+        ETSConfig as ETSConfig,
         GBMConfig as GBMConfig,
         LinearConfig as LinearConfig,
         LSTMConfig as LSTMConfig,
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
     from forecast_timeseries.stream import StreamBuffer as StreamBuffer
 
 _EXPORTS = {
-    "configs": ("DriftConfig", "GBMConfig", "LSTMConfig", "LinearConfig", "PatchTransformerConfig"),
+    "configs": (
+        "DriftConfig",
+        "ETSConfig",
+        "GBMConfig",
+        "LSTMConfig",
+        "LinearConfig",
+        "PatchTransformerConfig",
+    ),
     "history": ("LiveScores", "PredictionHistory"),
     "readers": ("read_long", "read_wide", "resample"),
     "realtime": ("OutOfRangeWarning", "RealTimePredictor"),

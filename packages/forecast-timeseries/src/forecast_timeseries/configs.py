@@ -14,6 +14,7 @@ from forecast_core.errors import ConfigError, near_misses
 
 __all__ = [
     "DriftConfig",
+    "ETSConfig",
     "GBMConfig",
     "LSTMConfig",
     "LinearConfig",
@@ -233,6 +234,38 @@ class DriftConfig(ModelConfig):
     """Options of `timeseries/drift`."""
 
     horizon: int | None = Field(default=None, ge=1, description="steps ahead where predict is not told")
+
+
+class ETSConfig(ModelConfig):
+    """Options of `timeseries/ets`."""
+
+    horizon: int | None = Field(default=None, ge=1, description="steps ahead where predict is not told")
+    seasonality: int | None = Field(
+        default=None, ge=1, description="steps in a season; default: the frequency's (24 for hours); 1: none"
+    )
+    form: str = Field(
+        default="ZZZ",
+        pattern="^[AMZ][NAZ][NAMZ]$",
+        description="error, trend and season: A additive, M multiplicative, N none, Z chosen by AICc",
+    )
+    damped: bool | None = Field(
+        default=None, description="whether the trend levels off; none: chosen by AICc"
+    )
+    context_length: int | None = Field(
+        default=None, ge=10, description="last rows it sees, at most; none: 200 or ten seasons, if more"
+    )
+    quantile_levels: QuantileLevels = Field(default=_LEVELS, description="levels it answers with")
+
+    @model_validator(mode="after")
+    def _form_exists(self) -> Self:
+        error, trend, season = tuple(self.form)
+        if error == "A" and season == "M":
+            raise ConfigError("ETSConfig.form", "has a multiplicative error with a multiplicative season")
+        if self.damped and trend == "N":
+            raise ConfigError("ETSConfig.damped", "is about a trend, and form has none", got=self.form)
+        if season in "AM" and self.seasonality == 1:
+            raise ConfigError("ETSConfig.seasonality", f"is above 1 for a season (form {self.form})", got=1)
+        return self
 
 
 class GBMConfig(ModelConfig):
