@@ -8,7 +8,7 @@ JOBS   ?= 2
 
 PACKAGES := forecast-core forecast-timeseries
 CORE_EXTRAS       := torch,fabric,evaluate,plot,tune,track,serve,cli,test
-TIMESERIES_EXTRAS := ets,gbm,pedestrians
+TIMESERIES_EXTRAS := chronos,ets,gbm,pedestrians
 BUILD_TOOLS := hatchling editables setuptools
 DEV_TOOLS   := build mypy polars pyarrow pytest-xdist ruff scoringrules statsmodels types-PyYAML utilsforecast
 

@@ -8,6 +8,7 @@ from forecast_core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from forecast_timeseries.configs import (
+        ChronosConfig as ChronosConfig,
         DriftConfig as DriftConfig,
         ETSConfig as ETSConfig,
         GBMConfig as GBMConfig,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "configs": (
+        "ChronosConfig",
         "DriftConfig",
         "ETSConfig",
         "GBMConfig",

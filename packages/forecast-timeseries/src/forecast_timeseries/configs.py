@@ -13,6 +13,7 @@ from forecast_core.data.calendar import CALENDAR_FEATURES
 from forecast_core.errors import ConfigError, near_misses
 
 __all__ = [
+    "ChronosConfig",
     "DriftConfig",
     "ETSConfig",
     "GBMConfig",
@@ -228,6 +229,28 @@ class LinearConfig(ModelConfig):
         description="penalty in mean variances of an input; none: chosen on validation or held-out rows",
     )
     calendar: CalendarFeatures = Field(default=(), description="calendar features of the last row known")
+
+
+class ChronosConfig(ModelConfig):
+    """Options of `timeseries/chronos`."""
+
+    checkpoint: str = Field(
+        min_length=1, description="folder of a checkpoint with safetensors, or its id on the Hugging Face hub"
+    )
+    revision: str | None = Field(
+        default=None, description="commit, tag or branch of a checkpoint of the hub; none: its main branch"
+    )
+    horizon: int = Field(default=24, ge=1, description="steps ahead where predict is not told")
+    context_length: int | None = Field(
+        default=None, ge=1, description="last rows it reads, at most; none: as many as the checkpoint can"
+    )
+    quantile_levels: QuantileLevels | None = Field(
+        default=None, description="levels it answers with; none: the checkpoint's own, or deciles of paths"
+    )
+    num_samples: int = Field(default=20, ge=2, description="paths drawn of a series, by a T5 checkpoint")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of those paths")
+    batch_size: int = Field(default=64, ge=1, description="series at once")
+    device: str = Field(default="cpu", description="cpu, cuda or cuda:N")
 
 
 class DriftConfig(ModelConfig):

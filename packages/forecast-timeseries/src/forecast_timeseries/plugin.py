@@ -104,6 +104,17 @@ def forecast_models() -> list[ModelSpec]:
             test_configs=({"horizon": 6},),
         ),
         ModelSpec(
+            id="timeseries/chronos",
+            task="series",
+            entry_point="forecast_timeseries.models.chronos:Chronos",
+            config_entry_point="forecast_timeseries.configs:ChronosConfig",
+            summary="A pretrained Chronos, Chronos-Bolt or Chronos-2 checkpoint, without fitting",
+            capabilities=Capabilities(prediction="quantile", missing_values=True, needs_fit=False),
+            requires=("chronos", "transformers", "torch"),
+            install_hint="pip install 'forecast-timeseries[chronos]'",
+            test_configs=(),  # each names a checkpoint
+        ),
+        ModelSpec(
             id="timeseries/ets",
             task="series",
             entry_point="forecast_timeseries.models.ets:ETS",
