@@ -97,6 +97,7 @@ def test_evaluate_needs_a_start_where_the_model_tells_none(
 def test_check_reports_and_sets_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(out(capsys, "check", "series/naive", "--json"))
     assert not found["failed"]
+    assert json.loads(out(capsys, "check", "series/naive", "--horizon", "2", "--json"))["run"] == found["run"]
 
 
 @pytest.mark.parametrize(

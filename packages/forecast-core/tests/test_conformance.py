@@ -15,7 +15,8 @@ import pytest
 
 from forecast_core import plugins
 from forecast_core.conformance import CHECKS, ConformanceReport, check_predictor
-from forecast_core.errors import InvalidInputError, UnknownIdError
+from forecast_core.conformance.pytest_class import cases
+from forecast_core.errors import ConfigError, InvalidInputError, UnknownIdError
 from forecast_core.hookspecs import hookimpl
 from forecast_core.prediction import base
 from forecast_core.specs import Capabilities, ModelSpec
@@ -168,6 +169,29 @@ def test_nothing_run_is_no_success() -> None:
     assert (report.run, report.failed, report.ok) == (0, (), False)
     assert "no check ran" in report.summary()
     assert ConformanceReport(model="m", run=1, passed=1, skipped=(), failed=(), seconds=0.0).ok
+
+
+def test_configurations_can_be_given() -> None:
+    only = ["horizon", "unknown_option_refused"]
+    report = check_predictor("series/naive", only=only, configs=[{"horizon": 2}, {"horizon": 3}, {}])
+    assert (report.run, report.ok) == (6, True)
+    with pytest.raises(ConfigError, match="did you mean 'horizon'"):
+        check_predictor("series/naive", configs=[{"horizn": 2}])
+
+
+def test_a_model_without_configurations_of_its_own_asks_for_them(
+    broken: ModuleType, register: Callable[[Any], None]
+) -> None:
+    bare = ModuleType("bare")
+    spec = broken.SOUND.forecast_models()[0].model_copy(update={"test_configs": ()})
+    bare.forecast_models = hookimpl(lambda: [spec])  # type: ignore[attr-defined]
+    bare.__name__ = broken.__name__
+    register(bare)
+    for wrong in (None, []):
+        with pytest.raises(InvalidInputError, match="are given for broken/model"):
+            check_predictor("broken/model", configs=wrong)
+    with pytest.raises(InvalidInputError, match="check_predictor"):
+        cases("broken/model")
 
 
 def test_unknown_checks_and_models_are_named() -> None:

@@ -54,7 +54,7 @@ def test_code_is_a_module_and_an_attribute(path: str) -> None:
     [
         ({"summary": ""}, "summary"),
         ({"version": 0}, "version"),
-        ({"test_configs": ()}, "test_configs"),
+        ({"test_configs": None}, "test_configs"),
         ({"task": "Series"}, "lower-case name"),
         ({"capabilites": POINT}, "did you mean 'capabilities'"),
     ],

@@ -170,7 +170,9 @@ def _find(specs: dict[str, S], wanted: str, what: str) -> S:
 
 
 class ConfigField(BaseModel):
-    """One option of a model: its type as text, default, meaning, and where a tuner looks."""
+    """One option of a model: its type as text, default, meaning, whether it must be given, and where a
+    tuner looks.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -178,6 +180,7 @@ class ConfigField(BaseModel):
     type: str
     default: JsonValue
     description: str
+    required: bool
     search: dict[str, JsonValue] | None
 
 
@@ -205,6 +208,7 @@ def describe_model(model_id: str) -> ModelDescription:
             type=_type_text(schema["properties"][name], schema.get("$defs", {})),
             default=schema["properties"][name].get("default"),
             description=info.description or "",
+            required=info.is_required(),
             search=_search_values(space[name]) if name in space else None,
         )
         for name, info in config.model_fields.items()

@@ -8,7 +8,9 @@ from forecast_core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from forecast_timeseries.configs import (
+        ChronosConfig as ChronosConfig,
         DriftConfig as DriftConfig,
+        ETSConfig as ETSConfig,
         GBMConfig as GBMConfig,
         LinearConfig as LinearConfig,
         LSTMConfig as LSTMConfig,
@@ -27,7 +29,15 @@ if TYPE_CHECKING:
     from forecast_timeseries.stream import StreamBuffer as StreamBuffer
 
 _EXPORTS = {
-    "configs": ("DriftConfig", "GBMConfig", "LSTMConfig", "LinearConfig", "PatchTransformerConfig"),
+    "configs": (
+        "ChronosConfig",
+        "DriftConfig",
+        "ETSConfig",
+        "GBMConfig",
+        "LSTMConfig",
+        "LinearConfig",
+        "PatchTransformerConfig",
+    ),
     "history": ("LiveScores", "PredictionHistory"),
     "readers": ("read_long", "read_wide", "resample"),
     "realtime": ("OutOfRangeWarning", "RealTimePredictor"),

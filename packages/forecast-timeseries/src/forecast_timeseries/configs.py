@@ -13,7 +13,9 @@ from forecast_core.data.calendar import CALENDAR_FEATURES
 from forecast_core.errors import ConfigError, near_misses
 
 __all__ = [
+    "ChronosConfig",
     "DriftConfig",
+    "ETSConfig",
     "GBMConfig",
     "LSTMConfig",
     "LinearConfig",
@@ -229,10 +231,64 @@ class LinearConfig(ModelConfig):
     calendar: CalendarFeatures = Field(default=(), description="calendar features of the last row known")
 
 
+class ChronosConfig(ModelConfig):
+    """Options of `timeseries/chronos`."""
+
+    checkpoint: str = Field(
+        min_length=1, description="folder of a checkpoint with safetensors, or its id on the Hugging Face hub"
+    )
+    revision: str | None = Field(
+        default=None, description="commit, tag or branch of a checkpoint of the hub; none: its main branch"
+    )
+    horizon: int = Field(default=24, ge=1, description="steps ahead where predict is not told")
+    context_length: int | None = Field(
+        default=None, ge=1, description="last rows it reads, at most; none: as many as the checkpoint can"
+    )
+    quantile_levels: QuantileLevels | None = Field(
+        default=None, description="levels it answers with; none: the checkpoint's own, or deciles of paths"
+    )
+    num_samples: int = Field(default=20, ge=2, description="paths drawn of a series, by a T5 checkpoint")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of those paths")
+    batch_size: int = Field(default=64, ge=1, description="series at once")
+    device: str = Field(default="cpu", description="cpu, cuda or cuda:N")
+
+
 class DriftConfig(ModelConfig):
     """Options of `timeseries/drift`."""
 
     horizon: int | None = Field(default=None, ge=1, description="steps ahead where predict is not told")
+
+
+class ETSConfig(ModelConfig):
+    """Options of `timeseries/ets`."""
+
+    horizon: int | None = Field(default=None, ge=1, description="steps ahead where predict is not told")
+    seasonality: int | None = Field(
+        default=None, ge=1, description="steps in a season; default: the frequency's (24 for hours); 1: none"
+    )
+    form: str = Field(
+        default="ZZZ",
+        pattern="^[AMZ][NAZ][NAMZ]$",
+        description="error, trend and season: A additive, M multiplicative, N none, Z chosen by AICc",
+    )
+    damped: bool | None = Field(
+        default=None, description="whether the trend levels off; none: chosen by AICc"
+    )
+    context_length: int | None = Field(
+        default=None, ge=10, description="last rows it sees, at most; none: 200 or ten seasons, if more"
+    )
+    quantile_levels: QuantileLevels = Field(default=_LEVELS, description="levels it answers with")
+
+    @model_validator(mode="after")
+    def _form_exists(self) -> Self:
+        error, trend, season = tuple(self.form)
+        if error == "A" and season == "M":
+            raise ConfigError("ETSConfig.form", "has a multiplicative error with a multiplicative season")
+        if self.damped and trend == "N":
+            raise ConfigError("ETSConfig.damped", "is about a trend, and form has none", got=self.form)
+        if season in "AM" and self.seasonality == 1:
+            raise ConfigError("ETSConfig.seasonality", f"is above 1 for a season (form {self.form})", got=1)
+        return self
 
 
 class GBMConfig(ModelConfig):

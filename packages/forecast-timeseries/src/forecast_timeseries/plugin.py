@@ -103,6 +103,31 @@ def forecast_models() -> list[ModelSpec]:
             capabilities=Capabilities(prediction="mixture", missing_values=True, needs_fit=False),
             test_configs=({"horizon": 6},),
         ),
+        ModelSpec(
+            id="timeseries/chronos",
+            task="series",
+            entry_point="forecast_timeseries.models.chronos:Chronos",
+            config_entry_point="forecast_timeseries.configs:ChronosConfig",
+            summary="A pretrained Chronos, Chronos-Bolt or Chronos-2 checkpoint, without fitting",
+            capabilities=Capabilities(prediction="quantile", missing_values=True, needs_fit=False),
+            requires=("chronos", "transformers", "torch"),
+            install_hint="pip install 'forecast-timeseries[chronos]'",
+            test_configs=(),  # each names a checkpoint
+        ),
+        ModelSpec(
+            id="timeseries/ets",
+            task="series",
+            entry_point="forecast_timeseries.models.ets:ETS",
+            config_entry_point="forecast_timeseries.configs:ETSConfig",
+            summary="Exponential smoothing, its form chosen for each series, with intervals",
+            capabilities=Capabilities(prediction="quantile", missing_values=True, needs_fit=False),
+            requires=("statsforecast",),
+            install_hint="pip install 'forecast-timeseries[ets]'",
+            test_configs=(
+                {"horizon": 4, "context_length": 16, "seasonality": 1, "form": "ZNN"},
+                {"horizon": 4, "context_length": 52, "seasonality": 26, "form": "ANA"},
+            ),
+        ),
     ]
 
 

@@ -8,6 +8,7 @@ from forecast_core import registry
 from forecast_core.conformance.check import Check
 from forecast_core.conformance.checklist import BY_NAME, CHECKS
 from forecast_core.conformance.subject import subject_of
+from forecast_core.errors import InvalidInputError
 
 __all__ = ["PredictorConformance", "cases", "run_case"]
 
@@ -37,6 +38,12 @@ class PredictorConformance:
 def cases(model_id: str) -> list[tuple[Check, int]]:
     """Every check with every test configuration it is for, those of one configuration together."""
     configs = range(len(registry.model_spec(model_id).test_configs))
+    if not configs:
+        raise InvalidInputError(
+            "model_id",
+            f"names a model with test_configs, which {model_id} has not",
+            hint="call check_predictor(model_id, configs=[...])",
+        )
     return [(check, config) for config in configs for check in CHECKS if not (check.once and config)]
 
 

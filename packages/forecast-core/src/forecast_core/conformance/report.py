@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, computed_field
 
@@ -76,18 +77,24 @@ class ConformanceReport(BaseModel):
         return found
 
 
-def check_predictor(model_id: str, *, only: Iterable[str] | None = None) -> ConformanceReport:
+def check_predictor(
+    model_id: str,
+    *,
+    only: Iterable[str] | None = None,
+    configs: Iterable[Mapping[str, Any]] | None = None,
+) -> ConformanceReport:
     """Run all checks on a model, with each of its spec's test_configs, on its task's sample data.
 
-    only: names of checks to run; checks they need are run too, but not reported. Raises UnknownIdError
-    for an unknown model, InvalidInputError for an unknown check.
+    only: names of checks to run; checks they need are run too, but not reported. configs: options to run
+    them with instead, which a model without test_configs needs. Raises UnknownIdError for an unknown model,
+    InvalidInputError for an unknown check or no configuration, ConfigError for a wrong one.
     """
     chosen = _chosen(only)
-    spec = registry.model_spec(model_id)
+    tried = _configs(model_id, configs)
     began = time.perf_counter()
     passed, skipped, failed = 0, list[SkippedCheck](), list[FailedCheck]()
-    for config in range(len(spec.test_configs)):
-        subject = Subject(model_id, config)
+    for config, params in enumerate(tried):
+        subject = Subject(model_id, config, params=params)
         for check in chosen:
             if check.once and config:
                 continue
@@ -106,6 +113,24 @@ def check_predictor(model_id: str, *, only: Iterable[str] | None = None) -> Conf
         failed=tuple(failed),
         seconds=time.perf_counter() - began,
     )
+
+
+def _configs(model_id: str, configs: Iterable[Mapping[str, Any]] | None) -> tuple[Mapping[str, Any], ...]:
+    spec = registry.model_spec(model_id)
+    if configs is None and spec.test_configs:
+        return spec.test_configs
+    given = tuple(configs or ())
+    if not given:
+        required = [f.name for f in registry.describe_model(model_id).fields if f.required]
+        raise InvalidInputError(
+            "configs",
+            f"are given for {model_id}, which has none of its own to be checked with",
+            hint=f"name what it needs ({', '.join(required)}): configs=[{{...}}], or --option value after "
+            "the id of the model",
+        )
+    for params in given:
+        registry.config_class(spec)(**params)
+    return given
 
 
 def _chosen(only: Iterable[str] | None) -> tuple[Check, ...]:

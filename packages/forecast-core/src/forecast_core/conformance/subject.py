@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
@@ -35,16 +36,16 @@ _OPTION = {"missing_values": "missing", "multi_item": "items"}
 
 
 class Subject:
-    """One model with one of its test configurations.
+    """One model with one of its test configurations, or with other `params`.
 
     Data comes from the task's `sample_data`, anew for each use, so that a model that changes its input
     spoils one check only.
     """
 
-    def __init__(self, model_id: str, config: int = 0) -> None:
+    def __init__(self, model_id: str, config: int = 0, *, params: Mapping[str, Any] | None = None) -> None:
         self.spec = registry.model_spec(model_id)
         self.index = config
-        self.params = self.spec.test_configs[config]
+        self.params = self.spec.test_configs[config] if params is None else dict(params)
         if self.spec.task == ANY_TASK:  # an instance knows its task, and what its members can do
             self.spec = self.new().spec
         self.task = registry.task_spec(self.spec.task)
