@@ -1,6 +1,6 @@
 """`vision/roadwork` on photos of roads with and without traffic cones, beside logistic regression.
 
-    python benchmarks/public_data/tracon.py DATA/images/tracon --cache CACHE
+    FORECAST_DATA=DATA python benchmarks/public_data/tracon.py --cache CACHE
 
 Configurations are compared in 5 folds inside the training photos (identical photos stay together). The
 best one is then fitted on all of them and tested once on the validation photos, with 3 seeds. What the views
@@ -11,6 +11,7 @@ a specificity of 95 %, with all views and with the global one alone.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from forecast_core.metrics import score_metrics
 from forecast_vision import PhotoSet
 from forecast_vision.samples import stratified_folds
 
+DATA = Path(os.environ.get("FORECAST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 METRICS = ["mcc", "auc", "accuracy", "recall", "ece"]
 SMALL = {
     "hidden_size": 64,
@@ -44,10 +46,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("root", type=Path)
+    parser.add_argument("root", type=Path, nargs="?", default=DATA / "images" / "tracon")
     parser.add_argument("--cache", type=Path, default=Path(".tracon-cache"))
     parser.add_argument("--augmentations", type=int, default=2)
     options = parser.parse_args()
+    if not options.root.is_dir():
+        print(f"skipped: there is no {options.root}; FORECAST_DATA names the folder of public data sets")
+        return
     torch.set_num_threads(1)
     common = {"cache": str(options.cache)}
     train, test = (PhotoSet.from_folder(options.root, split=name) for name in ("train", "val"))

@@ -159,23 +159,22 @@ def test_token_merging_is_quicker_and_stays_near(tmp_path: Path) -> None:
         num_attention_heads=6,
         image_size=518,
         layerscale_value=0.1,
+        initializer_range=0.2,
     )
     from sklearn.datasets import load_sample_image
 
-    views = extract_views(load_sample_image("china.jpg"), 518)[:2]
-    seconds, features = {}, {}
-    for merge in (0.0, 0.5):
-        backbone = backbones.load_backbone("dinov2", folder, merge=merge)
-        backbone.embed(views[:1])
-        times = []
-        for _ in range(3):
-            began = time.perf_counter()
-            features[merge] = backbone.embed(views)
-            times.append(time.perf_counter() - began)
-        seconds[merge] = min(times)
-    a, b = features[0.0], features[0.5]
-    cosine = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
-    assert seconds[0.0] / seconds[0.5] >= 1.3, seconds
+    views = extract_views(load_sample_image("china.jpg"), 518)[:1]
+    kinds = {merge: backbones.load_backbone("dinov2", folder, merge=merge) for merge in (0.0, 0.6)}
+    features = {merge: backbone.embed(views) for merge, backbone in kinds.items()}
+    seconds = dict.fromkeys(kinds, float("inf"))
+    for _ in range(5):  # in turn, so that a busy machine is busy for both
+        for merge, backbone in kinds.items():
+            began = time.process_time()
+            backbone.embed(views)
+            seconds[merge] = min(seconds[merge], time.process_time() - began)
+    plain, merged = features.values()
+    cosine = (plain * merged).sum(1) / np.linalg.norm(plain, axis=1) / np.linalg.norm(merged, axis=1)
+    assert seconds[0.0] / seconds[0.6] >= 1.3, seconds
     assert cosine.min() >= 0.95, cosine
 
 
