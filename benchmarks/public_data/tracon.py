@@ -24,7 +24,7 @@ from forecast_core.metrics import score_metrics
 from forecast_vision import PhotoSet
 from forecast_vision.samples import stratified_folds
 
-DATA = Path(os.environ.get("FORECAST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("FORECAST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 METRICS = ["mcc", "auc", "accuracy", "recall", "ece"]
 SMALL = {
     "hidden_size": 64,
