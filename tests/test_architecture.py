@@ -23,11 +23,18 @@ PACKAGES_ROOT = {
 }
 DOMAINS = [name for name in PACKAGES if name != "forecast_core"]
 HEAVY = (
+    "chronos",
     "fastapi",
     "hydra",
     "mlflow",
+    "numba",
     "optuna",
+    "PIL",
+    "skfolio",
+    "statsforecast",
+    "talib",
     "torch",
+    "transformers",
     "pandas",
     "polars",
     "pyarrow",
