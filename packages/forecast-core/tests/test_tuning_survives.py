@@ -154,13 +154,32 @@ def test_one_process_at_a_time_runs_a_study(toys: ModuleType, tmp_path: Path) ->
         finally:
             os._exit(0)
     try:
-        time.sleep(0.6)
+        deadline = time.monotonic() + 30.0
+        while not (tmp_path / "t.db").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(1.5)  # until the other process has made its tables and begun
         with pytest.raises(InvalidInputError, match="is not being tuned by another process"):
             toy(toys, storage=url, base={"seconds": 0.2})
         assert len(toy(toys, storage=url, study_name="another", n_trials=2).trials) == 2
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def test_processes_that_open_one_new_storage_at_once_all_succeed(tmp_path: Path) -> None:
+    script = (
+        "import sys, optuna\n"
+        "from forecast_core.tuning.storing import open_study\n"
+        "open_study(sys.argv[1], name='one', maximize=False, settings={}, "
+        "sampler=optuna.samplers.RandomSampler(), pruner=optuna.pruners.NopPruner())\n"
+    )
+    url = f"sqlite:///{tmp_path / 't.db'}"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, url], stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    failures = [text for p in processes for text in [p.communicate(timeout=120)[1]] if p.returncode]
+    assert not failures
 
 
 # workers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from forecast_core.errors import ConfigError, InvalidInputError
 from forecast_core.tuning.failures import TuningError
@@ -23,6 +24,7 @@ from forecast_core.tuning.failures import TuningError
 __all__ = ["open_study", "owned", "quiet", "storage_failures"]
 
 _SETTINGS = "forecast"
+_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)  # seconds
 
 
 def open_study(
@@ -43,13 +45,12 @@ def open_study(
     if isinstance(storage, str) and "://" not in storage:
         raise ConfigError("storage", "is a URL", got=repr(storage), hint=f"use 'sqlite:///{storage}'")
     try:
-        study = optuna.create_study(
+        study = _made_or_found(
             storage=storage,
             study_name=name,
             direction="maximize" if maximize else "minimize",
             sampler=sampler,
             pruner=pruner,
-            load_if_exists=True,
         )
         earlier = study.user_attrs.get(_SETTINGS)
         trials = study.get_trials(deepcopy=False)
@@ -130,6 +131,16 @@ def storage_failures() -> Iterator[None]:
             f"the study's storage failed: {' '.join(str(cause).split())}; finished trials are kept: "
             "mend it and tune again to go on"
         ) from error
+
+
+def _made_or_found(**options: Any) -> optuna.Study:
+    """optuna.create_study, again where another process was making the tables of a new database meanwhile."""
+    for seconds in _WAITS:
+        try:
+            return optuna.create_study(**options, load_if_exists=True)
+        except (IntegrityError, OperationalError, StorageInternalError):
+            time.sleep(seconds)
+    return optuna.create_study(**options, load_if_exists=True)
 
 
 class _Forward(logging.Handler):
