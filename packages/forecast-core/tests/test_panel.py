@@ -132,6 +132,31 @@ def test_a_panel_follows_the_protocols_of_data() -> None:
         assert isinstance(small(), protocol)
 
 
+@given(panel=panels(), data=st.data())
+def test_some_rows_are_the_panel_that_is_made_of_those_rows(panel: fc.Panel, data: st.DataObject) -> None:
+    low = data.draw(st.integers(0, len(panel) - 1))
+    high = data.draw(st.integers(low + 1, len(panel)))
+    cut = {
+        name: array[low:high]
+        for name in ("values", "timestamps", "past_covariates", "future_covariates")
+        if (array := getattr(panel, name)) is not None
+    }
+    part = panel.rows(low, high)
+    known = min(max(panel.known_rows - low, 0), high - low)
+    made = replace(panel, known=known if "future_covariates" in cut else None, **cut)
+    assert part == made
+    assert part.known_rows == made.known_rows
+    assert repr(part) == repr(made)
+    assert not part.values.flags.writeable
+    assert not part.timestamps.flags.writeable
+
+
+@pytest.mark.parametrize(("low", "high"), [(2, 2), (3, 1), (4, 6)])
+def test_no_rows_are_no_panel(low: int, high: int) -> None:
+    with pytest.raises(ShapeError, match=r"rows: are at least one of 0\.\.3"):
+        small().rows(low, high)
+
+
 @settings(max_examples=100, deadline=None)
 @given(panels(), st.data())
 def test_between_keeps_the_rows_in_between(panel: fc.Panel, data: st.DataObject) -> None:

@@ -23,6 +23,9 @@ __all__ = ["Panel"]
 ItemId = int | str
 
 
+_BY_ROW = ("values", "timestamps", "past_covariates", "future_covariates")
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Panel:
     """values [time, item, target] on a regular grid of timestamps; NaN is a missing value.
@@ -290,14 +293,17 @@ class Panel:
         return int(np.searchsorted(self.timestamps, instant(argument, time)))
 
     def rows(self, low: int, high: int) -> Panel:
-        """Rows low..high-1 by position; the future begins where it did."""
+        """Rows low..high-1 by position; the future begins where it did. ShapeError where there is none."""
+        low, high, _ = slice(low, high).indices(len(self))
+        if low >= high:
+            raise ShapeError("rows", f"are at least one of 0..{len(self) - 1}", got=f"[{low}, {high})")
+        cut = object.__new__(type(self))  # rows of what was checked need no check
+        for name, value in vars(self).items():
+            cut._put(name, value[low:high] if value is not None and name in _BY_ROW else value)
         known = min(max(self.known_rows - low, 0), high - low)
-        cut = {
-            name: array[low:high]
-            for name in ("values", "timestamps", "past_covariates", "future_covariates")
-            if (array := getattr(self, name)) is not None
-        }
-        return replace(self, known=known if "future_covariates" in cut else None, **cut)
+        cut._put("known", known if self.future_covariates is not None else None)
+        cut._put_known()
+        return cut
 
     def fingerprint(self) -> str:
         """SHA-256 of everything the panel holds."""
