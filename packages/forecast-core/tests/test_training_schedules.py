@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
+from forecast_core.config import ModelConfig
 from forecast_core.errors import ConfigError
 from forecast_core.training import EarlyStopping, TrainingOptions, WeightAverage, epoch_order, rate_factor
 
@@ -185,3 +186,22 @@ def test_every_window_is_as_likely_as_any_other():
 def test_options_out_of_bounds_are_refused_by_name(field, value):
     with pytest.raises(ConfigError, match=field):
         TrainingOptions(**{"max_epochs": 1, "batch_size": 1, "learning_rate": 0.1, field: value})
+
+
+class Model(ModelConfig):
+    """A model's own options, some of which say how it is trained."""
+
+    hidden_size: int = 8
+    batch_size: int = 32
+    max_epochs: int = 5
+    learning_rate: float = 0.1
+    patience: int | None = None
+
+
+def test_options_of_a_model_are_those_of_the_same_name():
+    config = Model(max_epochs=7)
+    assert TrainingOptions.of(config) == TrainingOptions(max_epochs=7, batch_size=32, learning_rate=0.1)
+    other = TrainingOptions.of(config, schedule="one-cycle", batch_size=4)
+    assert other == TrainingOptions(max_epochs=7, batch_size=4, learning_rate=0.1, schedule="one-cycle")
+    with pytest.raises(ConfigError, match="schedul"):
+        TrainingOptions.of(config, schedul="one-cycle")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -65,6 +65,14 @@ class TrainingOptions(ModelConfig):
         default=None, description="ddp: a process a device, started by torchrun; implies fabric"
     )
     devices: int = Field(default=1, ge=1, description="devices trained on at once; more than one implies ddp")
+
+    @classmethod
+    def of(cls, config: ModelConfig, **others: Any) -> Self:
+        """The options that a model's configuration holds under the same names, and `others`, which win."""
+        fields = type(config).model_fields
+        return cls(
+            **{**{name: getattr(config, name) for name in cls.model_fields if name in fields}, **others}
+        )
 
     @property
     def uses_fabric(self) -> bool:
