@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from forecast_core.arrays import arrays_equal, frozen, positions
+from forecast_core.arrays import frozen, positions
 from forecast_core.data.calendar import local_time
+from forecast_core.data.content import fingerprint, same_content
 from forecast_core.data.frames import build_frame, id_column
 from forecast_core.data.freq import Freq
 from forecast_core.data.instants import instant, instants
@@ -307,19 +307,7 @@ class Panel:
 
     def fingerprint(self) -> str:
         """SHA-256 of everything the panel holds."""
-        digest = hashlib.sha256()
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, np.ndarray):
-                digest.update(f"{field.name}:{value!r};".encode())
-                continue
-            digest.update(f"{field.name}:{value.dtype}:{value.shape}:".encode())
-            if value.dtype.kind == "M":
-                value = value.astype(np.int64)
-            else:  # one NaN and one zero, since equal panels have equal fingerprints
-                value = np.where(np.isnan(value), np.nan, value + 0.0).astype(value.dtype, copy=False)
-            digest.update(value.tobytes())
-        return digest.hexdigest()
+        return fingerprint(self)
 
     # what the optional protocols ask
 
@@ -450,16 +438,7 @@ class Panel:
         return self.select_items([self.item_ids[k] for k in index.tolist()])
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Panel):
-            return NotImplemented
-        for field in fields(self):
-            a, b = getattr(self, field.name), getattr(other, field.name)
-            if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-                if not arrays_equal(a, b):
-                    return False
-            elif a is not b and (isinstance(a, np.ndarray) or isinstance(b, np.ndarray) or a != b):
-                return False
-        return True
+        return same_content(self, other) if isinstance(other, Panel) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
 

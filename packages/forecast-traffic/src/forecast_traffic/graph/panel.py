@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, InitVar, dataclass, fields, replace
+from dataclasses import KW_ONLY, InitVar, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from forecast_core.arrays import arrays_equal, frozen, positions
 from forecast_core.data import Freq, Panel
+from forecast_core.data.content import fingerprint, same_content
 from forecast_core.data.instants import instant
 from forecast_core.errors import DataError, InvalidInputError, MissingFutureError, ShapeError, near_misses
 from forecast_core.validation import whole
@@ -273,19 +273,7 @@ class GraphPanel:
 
     def fingerprint(self) -> str:
         """SHA-256 of everything the panel holds."""
-        digest = hashlib.sha256()
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, np.ndarray):
-                digest.update(f"{field.name}:{value!r};".encode())
-                continue
-            digest.update(f"{field.name}:{value.dtype}:{value.shape}:".encode())
-            if value.dtype.kind == "M":
-                value = value.astype(np.int64)
-            elif value.dtype.kind == "f":  # one NaN and one zero, since equal panels have equal fingerprints
-                value = np.where(np.isnan(value), np.nan, value + 0.0).astype(value.dtype, copy=False)
-            digest.update(np.ascontiguousarray(value).tobytes())
-        return digest.hexdigest()
+        return fingerprint(self)
 
     # what the optional protocols ask
 
@@ -392,16 +380,7 @@ class GraphPanel:
         }
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, GraphPanel):
-            return NotImplemented
-        for field in fields(self):
-            a, b = getattr(self, field.name), getattr(other, field.name)
-            if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-                if not arrays_equal(a, b):
-                    return False
-            elif a is not b and (isinstance(a, np.ndarray) or isinstance(b, np.ndarray) or a != b):
-                return False
-        return True
+        return same_content(self, other) if isinstance(other, GraphPanel) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
 

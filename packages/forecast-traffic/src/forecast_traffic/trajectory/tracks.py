@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
 
-from forecast_core.arrays import arrays_equal, frozen, positions
+from forecast_core.arrays import frozen, positions
 from forecast_core.data import Freq
+from forecast_core.data.content import fingerprint, same_content
 from forecast_core.data.instants import instant
 from forecast_core.errors import DataError, InvalidInputError, ShapeError, near_misses
 from forecast_traffic.trajectory.windows import TrackWindows
@@ -327,18 +327,7 @@ class Tracks:
 
     def fingerprint(self) -> str:
         """SHA-256 of everything the tracks hold."""
-        digest = hashlib.sha256()
-        for part in fields(self):
-            value = getattr(self, part.name)
-            named = value if part.name == "columns" else {"": value}
-            for name, each in named.items():
-                digest.update(f"{part.name}:{name}:".encode())
-                if isinstance(each, np.ndarray):
-                    canonical = np.where(np.isnan(each), np.nan, each + 0) if each.dtype.kind == "f" else each
-                    digest.update(f"{each.shape}:".encode() + np.ascontiguousarray(canonical).tobytes())
-                else:
-                    digest.update(f"{each!r};".encode())
-        return digest.hexdigest()
+        return fingerprint(self)
 
     def signature(self) -> Mapping[str, Any]:
         """What a manifest tells of the tracks, as JSON values."""
@@ -463,17 +452,7 @@ class Tracks:
         return replace(kept, frames=kept.frames // every, dt=self.dt * every)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Tracks):
-            return NotImplemented
-        mine, theirs = ({f.name: getattr(t, f.name) for f in fields(t)} for t in (self, other))
-        if mine.pop("columns").keys() != theirs.pop("columns").keys():
-            return False
-        mine |= {f"columns {n}": c for n, c in self.columns.items()}
-        theirs |= {f"columns {n}": c for n, c in other.columns.items()}
-        return all(
-            arrays_equal(a, theirs[n]) if isinstance(a, np.ndarray) else a == theirs[n]
-            for n, a in mine.items()
-        )
+        return same_content(self, other) if isinstance(other, Tracks) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
 
