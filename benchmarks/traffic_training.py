@@ -98,7 +98,7 @@ def stepper(net: nn.Module, objective: Any, batch: Any) -> Any:
 
     def step() -> None:
         optimizer.zero_grad()
-        objective(net, batch).backward()
+        objective(net, batch).total.backward()
         optimizer.step()
 
     return step
@@ -107,7 +107,7 @@ def stepper(net: nn.Module, objective: Any, batch: Any) -> Any:
 def check(net: nn.Module, objective: Any, batch: Any) -> float:
     """The loss without dropout."""
     with torch.no_grad():
-        return float(objective(net, batch))
+        return float(objective(net, batch).total)
 
 
 def network() -> GraphPanel:
