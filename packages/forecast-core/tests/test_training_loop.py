@@ -14,7 +14,7 @@ from torch import nn
 
 from forecast_core.errors import ConfigError, InvalidInputError, ShapeError
 from forecast_core.run import Run
-from forecast_core.training import DivergenceError, TrainingOptions, fit_network
+from forecast_core.training import DivergenceError, LossTerms, TrainingOptions, fit_network
 
 
 class Points:
@@ -292,6 +292,12 @@ def test_the_learning_rate_follows_the_schedule():
     )
 
 
+def test_the_learning_rate_falls_after_its_milestones():
+    _, result = fit(schedule="milestones", milestones=(2, 3), max_epochs=5, learning_rate=0.1)
+    rates = [record.learning_rate for record in result.history]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001, 0.001])
+
+
 def test_adam_and_adamw_decay_differently_and_only_when_asked():
     decayed = {name: weights(fit(optimizer=name, weight_decay=0.5)[0]) for name in ("adam", "adamw")}
     plain = {name: weights(fit(optimizer=name)[0]) for name in ("adam", "adamw")}
@@ -378,6 +384,37 @@ def test_events_tell_every_epoch_once_from_one():
     without = Listener()
     fit(run=Run(listeners=[without]))
     assert "valid_loss" not in without.metrics[0]
+
+
+def halves(module, batch):
+    """Twice the squared error, of which half is told as each of two terms."""
+    half = squared(module, batch)
+    return LossTerms(2 * half, {"one": half, "other": 3 * half})
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_terms_of_a_loss_are_told_apart_and_train_as_their_sum(accumulate):
+    def twice(module, batch):
+        return 2 * squared(module, batch)
+
+    listener = Listener()
+    changes = {"accumulate": accumulate, "batch_size": 5, "validation": Points(13, seed=1)}
+    net, result = fit(loss=halves, run=Run(listeners=[listener]), **changes)
+    whole, plain = fit(loss=twice, **changes)
+    assert weights(net).equal(weights(whole))
+    for record, other, told in zip(result.history, plain.history, listener.metrics, strict=True):
+        assert (record.train_loss, record.valid_loss) == pytest.approx((other.train_loss, other.valid_loss))
+        for part, loss in (("train", record.train_loss), ("valid", record.valid_loss)):
+            assert told[f"{part}_one"] == record.terms[f"{part}_one"] == pytest.approx(loss / 2)
+            assert told[f"{part}_other"] == pytest.approx(loss * 3 / 2)
+        assert not other.terms
+
+
+def test_a_term_is_a_scalar_with_a_name_of_its_own():
+    with pytest.raises(ShapeError, match=r"loss at other: is a scalar.*got \[2\]"):
+        fit(loss=lambda module, batch: LossTerms(squared(module, batch), {"other": torch.zeros(2)}))
+    with pytest.raises(InvalidInputError, match="names other than that of their sum"):
+        LossTerms(torch.zeros(()), {"loss": torch.zeros(())})
 
 
 def test_a_listener_that_raises_does_not_stop_training(caplog):

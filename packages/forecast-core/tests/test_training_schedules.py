@@ -72,6 +72,10 @@ def test_schedules_equal_torch_schedulers(total, warmup):
         )
     )
     cosine = rates(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, T_max=total))
+    falls = (total // 3, total // 2)
+    steps = rates(lambda o: torch.optim.lr_scheduler.MultiStepLR(o, milestones=falls, gamma=0.1))
+    found = [0.1 * rate_factor("milestones", k, total_steps=total, milestones=falls) for k in range(total)]
+    assert found == pytest.approx(steps, rel=1e-9)
     ours = [0.1 * rate_factor("one-cycle", k, total_steps=total, warmup=warmup) for k in range(total)]
     assert ours == pytest.approx(one_cycle, rel=1e-9)
     assert [0.1 * rate_factor("cosine", k, total_steps=total) for k in range(total)] == pytest.approx(cosine)
@@ -180,7 +184,7 @@ def test_every_window_is_as_likely_as_any_other():
         ("max_epochs", 0), ("batch_size", 0), ("learning_rate", 0.0), ("learning_rate", float("nan")),
         ("weight_decay", -1.0), ("windows_per_epoch", 0), ("patience", 0), ("gradient_clip", 0.0),
         ("accumulate", 0), ("schedule", "linear"), ("warmup", 1.0), ("ema", 1.0), ("precision", "8"),
-        ("optimizer", "sgd"), ("devices", 0), ("epochs", 3),
+        ("optimizer", "sgd"), ("devices", 0), ("epochs", 3), ("milestones", (0,)),
     ],
 )  # fmt: skip
 def test_options_out_of_bounds_are_refused_by_name(field, value):

@@ -168,8 +168,9 @@ def test_terms_of_the_loss_are_told_apart_and_weighed() -> None:
         def forward(self, batch: NetworkBatch) -> MixtureParameters:
             return mixture
 
-    total = MixtureObjective(weights, scale, unit=2.0)(Fixed(), batch)
-    torch.testing.assert_close(total, sum(weight * terms[name] for name, weight in weights))
+    loss = MixtureObjective(weights, scale, unit=2.0)(Fixed(), batch)
+    torch.testing.assert_close(loss.total, sum(weight * terms[name] for name, weight in weights))
+    assert loss.terms == terms
     only = MixtureObjective(LossWeights(crps=0.0, mae=1.0), scale, unit=2.0).terms(mixture, batch)
     error = (mixture_median(mixture) - batch.targets.transpose(1, 2)).abs() * 2.0
     seen = batch.observed.transpose(1, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from forecast_core.errors import (
     NotFittedError,
     ShapeError,
 )
+from forecast_core.run import Run
 from forecast_traffic import simulate_network, split_windows
 from forecast_traffic.graph.sample import sample_graph
 
@@ -43,6 +45,30 @@ def test_nodes_are_matched_by_id_in_any_order(model_id: str) -> None:
     order = [2, 0, 3, 1]
     moved = model.predict(gp.select_items([gp.node_ids[k] for k in order]))
     np.testing.assert_allclose(moved.mean(), model.predict(gp).mean()[order], rtol=1e-6)
+
+
+class Told:
+    """Keeps what listeners are told of each epoch."""
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, float]] = []
+
+    def forecast_epoch_finished(self, run: Run, epoch: int, metrics: Mapping[str, float]) -> None:
+        self.epochs.append(dict(metrics))
+
+
+@pytest.mark.parametrize("model_id", MODELS)
+def test_each_term_of_the_loss_is_told_of_every_epoch(model_id: str) -> None:
+    train, valid, _ = fc.splits.time_split(sample_graph(), (0.5, 0.3, 0.2))
+    told, terms = Told(), {"crps": 0.5, "nll": 1.0, "mae": 2.0}
+    options = {**SMALL, "max_epochs": 2, "schedule": "milestones", "milestones": (1,), "loss": terms}
+    fc.create_model(model_id, **options).fit(train, validation=valid, run=Run(listeners=[told]))
+    assert len(told.epochs) == 2
+    for epoch in told.epochs:
+        for part in ("train", "valid"):
+            whole = sum(weight * epoch[f"{part}_{name}"] for name, weight in terms.items())
+            assert whole == pytest.approx(epoch[f"{part}_loss"], rel=1e-4)
+    assert told.epochs[1]["learning_rate"] == pytest.approx(told.epochs[0]["learning_rate"] / 10)
 
 
 @pytest.mark.parametrize("model_id", MODELS)

@@ -97,8 +97,11 @@ class NetworkConfig(ModelConfig):
     weight_decay: Annotated[float, Search(1e-6, 1e-2, log=True)] = Field(
         default=3e-4, ge=0, description="pull of weights towards zero"
     )
-    schedule: Literal["one-cycle", "cosine", "constant"] = Field(
+    schedule: Literal["one-cycle", "cosine", "constant", "milestones"] = Field(
         default="one-cycle", description="learning rate over time"
+    )
+    milestones: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(20, 30), description="epochs after which the schedule of that name falls to a tenth"
     )
     windows_per_epoch: int | None = Field(
         default=16_384, ge=1, description="random windows an epoch; none: every window"

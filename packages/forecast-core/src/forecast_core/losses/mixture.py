@@ -67,17 +67,20 @@ def crps_mixture(
     """CRPS of a Gaussian mixture, in the target's unit; lower is better.
 
     sum_i w_i A(y - mu_i, s_i) - 1/2 sum_ij w_i w_j A(mu_i - mu_j, sqrt(s_i^2 + s_j^2)) with
-    A(m, s) = E|N(m, s^2)| = m (2 Phi(m / s) - 1) + 2 s phi(m / s). Costs K^2 a target.
+    A(m, s) = E|N(m, s^2)| = m (2 Phi(m / s) - 1) + 2 s phi(m / s); each pair i < j is worked out once,
+    and A(0, sqrt(2) s_i) = 2 s_i / sqrt(pi). Costs K^2 / 2 a target.
     Arguments, result and errors as for `mixture_nll`.
     Source: Grimit et al. (2006), The continuous ranked probability score for circular variables, eq. 4.
     """
     targets, log_weights, means, sigmas = _prepare(targets, mixture, mask, sigma_floor)
     weights = log_weights.exp()
     to_target = (weights * absolute_moment(targets[..., None] - means, sigmas)).sum(-1)
-    apart = means[..., :, None] - means[..., None, :]  # [..., K, K]
-    spread = torch.hypot(sigmas[..., :, None], sigmas[..., None, :])
-    pairs = weights[..., :, None] * weights[..., None, :] * absolute_moment(apart, spread)
-    return masked_reduce(to_target - 0.5 * pairs.sum((-2, -1)), mask, reduction=reduction)
+    own = (weights.square() * sigmas).sum(-1) / math.sqrt(math.pi)
+    i, j = torch.triu_indices(means.shape[-1], means.shape[-1], offset=1, device=means.device)
+    spread = torch.hypot(sigmas[..., i], sigmas[..., j])  # [..., pairs]
+    moments = absolute_moment(means[..., i] - means[..., j], spread)
+    apart = (weights[..., i] * weights[..., j] * moments).sum(-1)
+    return masked_reduce(to_target - own - apart, mask, reduction=reduction)
 
 
 def mixture_diversity(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from forecast_core.training.contract import (
         BatchSource as BatchSource,
         EpochRecord as EpochRecord,
+        LossTerms as LossTerms,
         TrainingResult as TrainingResult,
     )
     from forecast_core.training.divergence import DivergenceError as DivergenceError
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "averaging": ("WeightAverage",),
     "checkpoints": ("Checkpoint", "read_checkpoint", "write_checkpoint"),
-    "contract": ("BatchSource", "EpochRecord", "TrainingResult"),
+    "contract": ("BatchSource", "EpochRecord", "LossTerms", "TrainingResult"),
     "divergence": ("DivergenceError",),
     "engine": ("training_device",),
     "history": ("HistoryWriter",),

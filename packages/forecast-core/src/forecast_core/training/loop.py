@@ -16,7 +16,7 @@ from forecast_core.errors import ArtifactError, InvalidInputError, ShapeError
 from forecast_core.run import Run
 from forecast_core.training.averaging import WeightAverage
 from forecast_core.training.checkpoints import Checkpoint, read_checkpoint, write_checkpoint
-from forecast_core.training.contract import BatchSource, EpochRecord, Loss, TrainingResult
+from forecast_core.training.contract import BatchSource, EpochRecord, Loss, LossTerms, TrainingResult
 from forecast_core.training.divergence import DivergenceError, check_losses, check_weights
 from forecast_core.training.engine import Engine, open_engine
 from forecast_core.training.options import TrainingOptions
@@ -28,6 +28,7 @@ from forecast_core.training.stopping import EarlyStopping
 __all__ = ["fit_network"]
 
 _LAST, _BEST = "last.safetensors", "best.safetensors"
+_TOTAL = "loss"
 
 
 def fit_network(
@@ -43,13 +44,13 @@ def fit_network(
 ) -> TrainingResult:
     """Train `network` in place; it ends on the device, in evaluation mode.
 
-    loss(module, batch) is the mean over the batch's windows, a scalar; validation_loss (default: loss)
-    is averaged over all validation windows, in order. The weights kept are those of the lowest validation
-    loss, or the last ones without validation. Order and dropout follow from (seed, epoch); torch's global
-    generators are left as they were. A run with a folder gets a checkpoint after every epoch
-    (`checkpoints/last.safetensors`, and the kept weights in `best.safetensors`), and goes on from there
-    if it resumes: on a CPU the weights are then bit for bit those of an uninterrupted run. A listener that
-    calls `run.stop()` ends training after the present epoch.
+    loss(module, batch) is the mean over the batch's windows, a scalar, or `LossTerms`, whose terms are told
+    apart; validation_loss (default: loss) is averaged over all validation windows, in order. The weights
+    kept are those of the lowest validation loss, or the last ones without validation. Order and dropout
+    follow from (seed, epoch); torch's global generators are left as they were. A run with a folder gets a
+    checkpoint after every epoch (`checkpoints/last.safetensors`, and the kept weights in `best.safetensors`),
+    and goes on from there if it resumes: on a CPU the weights are then bit for bit those of an uninterrupted
+    run. A listener that calls `run.stop()` ends training after the present epoch.
 
     Raises InvalidInputError for an empty source, a negative seed or a network without weights; ShapeError
     if a loss is no scalar; DivergenceError if a loss or the weights are not finite, which leaves the last
@@ -148,28 +149,32 @@ class _Training:
         epoch, began = self.epochs_run + 1, time.perf_counter()
         where = {"seed": self.seed, "epoch": epoch, "rank": self.engine.rank}
         with seeded(self.engine.device, Stream.TRAINING, **where):
-            train_loss, rate = self._train(epoch)
-        valid_loss = None
+            train, rate = self._train(epoch)
+        valid: dict[str, float] = {}
         if self.validation is not None:
             # The same draws in every epoch, so that a loss that samples compares epochs fairly.
             with seeded(self.engine.device, Stream.VALIDATION, **{**where, "epoch": 0}):
-                valid_loss = self._validate(self.validation, epoch)
+                valid = self._validate(self.validation, epoch)
         self.seconds.append(time.perf_counter() - began)
-        record = EpochRecord(epoch, train_loss, valid_loss, rate, self.seconds[-1])
-        self.history.append(record)
-        metrics = {
-            name: value for name, value in asdict(record).items() if name != "epoch" and value is not None
+        losses = train.pop(_TOTAL), valid.pop(_TOTAL, None)
+        terms = {
+            f"{part}_{k}": v for part, found in (("train", train), ("valid", valid)) for k, v in found.items()
         }
+        record = EpochRecord(epoch, *losses, rate, self.seconds[-1], terms)
+        self.history.append(record)
+        told = {name: value for name, value in asdict(record).items() if name not in ("epoch", "terms")}
+        metrics = {name: value for name, value in (told | terms).items() if value is not None}
         usual = sorted(self.seconds)[len(self.seconds) // 2]
         left = 0 if self.finished else self.options.max_epochs - epoch
         return {**metrics, "eta_seconds": left * usual, "max_epochs": float(self.options.max_epochs)}
 
-    def _train(self, epoch: int) -> tuple[float, float]:
-        """Mean training loss and last learning rate of an epoch."""
+    def _train(self, epoch: int) -> tuple[dict[str, float], float]:
+        """Means of the training loss and its terms, and the last learning rate of an epoch."""
         options, engine = self.options, self.engine
         order = epoch_order(len(self.source), self.windows, seed=self.seed, epoch=epoch)
         order = order[engine.rank :: engine.world].to(engine.device)
-        losses = torch.zeros(ceil(len(order) / options.batch_size), device=engine.device)
+        count = ceil(len(order) / options.batch_size)
+        losses: dict[str, Tensor] = {}
         done, step, rate = 0, (epoch - 1) * self.steps, options.learning_rate
         self.module.train()
         for group in torch.split(order, options.batch_size * options.accumulate):
@@ -178,10 +183,13 @@ class _Training:
             for number, index in enumerate(batches, start=1):
                 with engine.accumulating(number < len(batches)):
                     with engine.autocast():
-                        value = _scalar(self.loss(self.module, self.source.batch(index)), "loss")
-                    share = len(index) / len(group)
+                        parts = _parts(self.loss(self.module, self.source.batch(index)), "loss")
+                    value, share = parts[_TOTAL], len(index) / len(group)
                     engine.backward(value if share == 1 else value * share)
-                losses[done] = value.detach()
+                if not losses:
+                    losses = {name: torch.zeros(count, device=engine.device) for name in parts}
+                for name, part in parts.items():
+                    losses[name][done] = part.detach()
                 done += 1
             if options.gradient_clip is not None:
                 engine.clip(self.parameters, options.gradient_clip)
@@ -190,18 +198,24 @@ class _Training:
             if self.average is not None:
                 self.average.update()
             step += 1
-        losses = (engine.total(losses) / engine.world).cpu()  # the epoch's only wait for the device
-        check_losses(losses, epoch=epoch, batches_per_step=options.accumulate)
+        table = torch.stack(list(losses.values()))  # [1 + terms, batch]
+        table = (engine.total(table) / engine.world).cpu()  # the epoch's only wait for the device
+        check_losses(table[0], epoch=epoch, batches_per_step=options.accumulate)
         check_weights(self.parameters, epoch=epoch, steps=self.steps)
         sizes = torch.tensor(
             [len(part) for part in torch.split(order, options.batch_size)], dtype=torch.float64
         )
-        return float(losses.double() @ sizes / sizes.sum()), rate
+        means = (table.double() @ sizes / sizes.sum()).tolist()
+        return dict(zip(losses, means, strict=True)), rate
 
     def _set_rate(self, step: int) -> float:
         options = self.options
         factor = rate_factor(
-            options.schedule, step, total_steps=options.max_epochs * self.steps, warmup=options.warmup
+            options.schedule,
+            step,
+            total_steps=options.max_epochs * self.steps,
+            warmup=options.warmup,
+            milestones=[epoch * self.steps for epoch in options.milestones],
         )
         rate = options.learning_rate * factor
         for group in self.optimizer.param_groups:
@@ -209,28 +223,32 @@ class _Training:
         return rate
 
     @torch.no_grad()
-    def _validate(self, validation: BatchSource, epoch: int) -> float:
-        """Mean validation loss; takes note of the best weights."""
+    def _validate(self, validation: BatchSource, epoch: int) -> dict[str, float]:
+        """Means of the validation loss and its terms; takes note of the best weights."""
         engine = self.engine
         self.network.eval()
         with nullcontext() if self.average is None else self.average.applied():
             every = torch.arange(engine.rank, len(validation), engine.world, device=engine.device)
+            names: list[str] = []
             values, sizes = [], []
             for index in torch.split(every, self.options.batch_size):
                 with engine.autocast():
                     batch = validation.batch(index)
-                    value = _scalar(self.validation_loss(self.network, batch), "validation_loss")
-                values.append(value.float())
+                    parts = _parts(self.validation_loss(self.network, batch), "validation_loss")
+                names = list(parts)
+                values.append(torch.stack([part.float() for part in parts.values()]))
                 sizes.append(len(index))
             weights = torch.tensor(sizes, dtype=torch.float32, device=engine.device)
-            total = engine.total(torch.stack([torch.stack(values) @ weights, weights.sum()]))
-            loss = float(total[0] / total[1])
+            sums = torch.stack(values, 1) @ weights  # [1 + terms]
+            total = engine.total(torch.cat([sums, weights.sum()[None]]))
+            means = dict(zip(names, (total[:-1] / total[-1]).tolist(), strict=True))
+            loss = means[_TOTAL]
             if not isfinite(loss):
                 raise DivergenceError("validation loss", epoch=epoch, step=0, got=loss)
             if self.stopping.observe(epoch, loss):
                 state = self.network.state_dict()
                 self.best = {k: v.clone() if isinstance(v, Tensor) else v for k, v in state.items()}
-        return loss
+        return means
 
     # the end
 
@@ -303,7 +321,11 @@ class _Training:
         self.history = [EpochRecord(**record) for record in state["history"]]
 
 
-def _scalar(value: Tensor, name: str) -> Tensor:
-    if value.ndim:
-        raise ShapeError(name, "is a scalar, the mean over the batch's windows", got=list(value.shape))
-    return value
+def _parts(value: Tensor | LossTerms, name: str) -> dict[str, Tensor]:
+    """The loss as "loss", first, and its terms by name."""
+    parts = {_TOTAL: value.total, **value.terms} if isinstance(value, LossTerms) else {_TOTAL: value}
+    for term, part in parts.items():
+        if part.ndim:
+            rule, place = "is a scalar, the mean over the batch's windows", None if term == _TOTAL else term
+            raise ShapeError(name, rule, place=place, got=list(part.shape))
+    return parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ from forecast_core.config import ModelConfig
 
 __all__ = ["Schedule", "TrainingOptions"]
 
-Schedule = Literal["constant", "cosine", "one-cycle"]
+Schedule = Literal["constant", "cosine", "one-cycle", "milestones"]
 
 
 class TrainingOptions(ModelConfig):
@@ -44,6 +44,9 @@ class TrainingOptions(ModelConfig):
     accumulate: int = Field(default=1, ge=1, description="batches whose gradients make one step")
     schedule: Schedule = Field(default="constant", description="learning rate over steps")
     warmup: float = Field(default=0.3, ge=0, lt=1, description="share of steps that one-cycle rises")
+    milestones: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(), description="epochs after which the schedule of that name falls to a tenth"
+    )
     ema: float | None = Field(
         default=None,
         gt=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import cos, pi
 
 from forecast_core.training.options import Schedule
@@ -10,17 +11,23 @@ __all__ = ["rate_factor"]
 
 _START = 1 / 25  # of the peak, where one-cycle begins
 _END = 1e-4  # of the start, where one-cycle ends
+_FALL = 0.1  # at a milestone
 
 
-def rate_factor(schedule: Schedule, step: int, *, total_steps: int, warmup: float = 0.3) -> float:
+def rate_factor(
+    schedule: Schedule, step: int, *, total_steps: int, warmup: float = 0.3, milestones: Sequence[int] = ()
+) -> float:
     """What the peak learning rate is multiplied by at `step`, 0..total_steps - 1.
 
     constant: 1. cosine: (1 + cos(pi step / total_steps)) / 2 (Loshchilov & Hutter 2017, SGDR, eq. 5, one
     period down to 0). one-cycle: cosine from 1/25 up to 1 over the share `warmup` of steps, then cosine
-    down to 1/250000 (Smith & Topin 2018, with the shape and constants of torch's OneCycleLR).
+    down to 1/250000 (Smith & Topin 2018, with the shape and constants of torch's OneCycleLR). milestones: a
+    tenth more from each of these steps on (as torch's MultiStepLR).
     """
     if schedule == "constant":
         return 1.0
+    if schedule == "milestones":
+        return _FALL ** sum(step >= each for each in milestones)
     if schedule == "cosine":
         return (1 + cos(pi * step / total_steps)) / 2
     top = warmup * total_steps - 1  # the step of the peak; the first one where there is no warm-up

@@ -81,6 +81,7 @@ class TrainedNetwork(Predictor[GraphPanel]):
                 learning_rate=config.learning_rate,
                 weight_decay=config.weight_decay,
                 schedule=config.schedule,
+                milestones=config.milestones,
                 windows_per_epoch=config.windows_per_epoch,
                 patience=config.patience,
                 gradient_clip=config.gradient_clip,

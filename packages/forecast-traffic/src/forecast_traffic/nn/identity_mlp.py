@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from forecast_core.losses import MixtureParameters
+from forecast_traffic.nn.dropout import Dropout
 from forecast_traffic.nn.mixture_head import MixtureHead
 from forecast_traffic.nn.tensors import NetworkBatch
 
@@ -18,7 +19,7 @@ class ResidualLayer(nn.Module):
     def __init__(self, size: int, dropout: float) -> None:
         super().__init__()
         self.first, self.second = nn.Linear(size, size), nn.Linear(size, size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., size] -> [..., size]."""

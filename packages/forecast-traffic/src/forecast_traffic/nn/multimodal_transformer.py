@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from forecast_core.losses import MixtureParameters
+from forecast_traffic.nn.dropout import Dropout
 from forecast_traffic.nn.edge_plan import EdgePlan
 from forecast_traffic.nn.identity_mlp import ResidualLayer, last_observed
 from forecast_traffic.nn.mixture_head import StepMixtureHead
@@ -111,12 +112,14 @@ class MultimodalTransformer(nn.Module):
         nn.init.normal_(self.from_node, std=0.1)
         self.from_now = nn.Linear(hidden_size, head_size, bias=False)
         self.layers = nn.Sequential(*(ResidualLayer(head_size, dropout) for _ in range(head_layers)))
-        self.from_step = nn.Linear(hidden_size, head_size, bias=False)
-        self.from_weather = nn.Linear(hidden_size, head_size, bias=False) if has_weather else None
-        self.place = nn.Parameter(0.02 * torch.randn(horizon, head_size))
-        self.mix = nn.Linear(head_size, head_size)
-        self.dropout = nn.Dropout(dropout)
-        self.head = StepMixtureHead(head_size, anchors=anchors, weights=mixture_weights)
+        step_size = max(head_size // 2, 1)  # there are as many of these vectors as steps: the widest tensors
+        self.to_steps = nn.Linear(head_size, step_size)
+        self.from_step = nn.Linear(hidden_size, step_size, bias=False)
+        self.from_weather = nn.Linear(hidden_size, step_size, bias=False) if has_weather else None
+        self.place = nn.Parameter(0.02 * torch.randn(horizon, step_size))
+        self.mix = nn.Linear(step_size, step_size)
+        self.dropout = Dropout(dropout)
+        self.head = StepMixtureHead(step_size, anchors=anchors, weights=mixture_weights)
 
     def forward(self, batch: NetworkBatch) -> MixtureParameters:
         """Mixtures [B, N, H, C, K] in scaled units."""
@@ -135,7 +138,7 @@ class MultimodalTransformer(nn.Module):
             looked += weights
         now = self.from_now(self.time(batch.clock[:, self.context_length - 1]))  # [B, F]
         features = self.from_tokens(self.norm(x).flatten(2)) + self.from_node + now  # [N, B, F]
-        features = self.layers(features)
+        features = self.to_steps(self.layers(features))  # [N, B, S]
         hidden = self._steps(features, batch.clock[:, self.context_length :], weather)
         base = last_observed(batch.context).transpose(0, 1) if self.residual else None  # [N, B, 1, C]
         mixture = self.head(hidden, base)
@@ -149,10 +152,10 @@ class MultimodalTransformer(nn.Module):
         return x if self.adaptive is None else x + self.adaptive
 
     def _steps(self, features: Tensor, clock: Tensor, weather: WeatherView | None) -> Tensor:
-        """features [N, B, F], clock [B, H, 4] -> [N, B, H, F]."""
-        known = self.from_step(self.time(clock)) + self.place  # [B, H, F]
+        """features [N, B, S], clock [B, H, 4] -> [N, B, H, S]."""
+        known = self.from_step(self.time(clock)) + self.place  # [B, H, S]
         if self.from_weather is not None and weather is not None:
-            known = known + self.from_weather(weather.tokens) * weather.known[..., None]  # [N | 1, B, H, F]
+            known = known + self.from_weather(weather.tokens) * weather.known[..., None]  # [N | 1, B, H, S]
         hidden = torch.nn.functional.gelu(features[:, :, None] + known)
         out: Tensor = hidden + torch.nn.functional.gelu(self.mix(self.dropout(hidden)))
         return out

@@ -15,6 +15,7 @@ from forecast_core.losses import (
     mixture_nll,
 )
 from forecast_core.losses.masked import masked_mae
+from forecast_core.training import LossTerms
 from forecast_traffic.configs import LossWeights
 from forecast_traffic.nn.mixture_head import mixture_median
 from forecast_traffic.nn.tensors import NetworkBatch
@@ -35,10 +36,11 @@ class MixtureObjective:
     scale: Tensor
     unit: float = 1.0
 
-    def __call__(self, module: nn.Module, batch: NetworkBatch) -> Tensor:
-        """The loss of a batch, a scalar."""
+    def __call__(self, module: nn.Module, batch: NetworkBatch) -> LossTerms:
+        """The loss of a batch, and its terms before they are weighed."""
         terms = self.terms(module(batch), batch)
-        return torch.stack([weight * terms[name] for name, weight in self.weights if weight > 0]).sum()
+        total = torch.stack([weight * terms[name] for name, weight in self.weights if weight > 0]).sum()
+        return LossTerms(total, terms)
 
     def terms(self, mixture: MixtureParameters, batch: NetworkBatch) -> dict[str, Tensor]:
         """The terms whose weight is above 0, each a scalar, by name."""

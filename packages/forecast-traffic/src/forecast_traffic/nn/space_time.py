@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from forecast_traffic.nn.dropout import Dropout
 from forecast_traffic.nn.edge_plan import EdgePlan
 from forecast_traffic.nn.shared_attention import SharedGATv2
 from forecast_traffic.nn.weather_attention import WeatherAttention
@@ -96,9 +97,9 @@ class SpaceTimeBlock(nn.Module):
         self.weather_time = WeatherAttention(size, heads) if weather else None
         self.weather_space = WeatherAttention(size, heads) if weather and (road or dense) else None
         self.feed = nn.Sequential(
-            nn.Linear(size, 2 * size), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * size, size)
+            nn.Linear(size, 2 * size), nn.GELU(), Dropout(dropout), nn.Linear(2 * size, size)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, x: Tensor, plan: EdgePlan, weather: WeatherView | None
