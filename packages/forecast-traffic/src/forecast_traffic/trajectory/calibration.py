@@ -46,8 +46,8 @@ def ellipse_factors(prediction: PathMixturePrediction, targets: np.ndarray, *, c
             "calibration", f"holds at least {needed} paths for coverage {coverage:g}", got=int(count.min())
         )
     if prediction.weights.shape[1] == 1:
-        needed = np.sort(needed_factors(prediction, targets, coverage=coverage), axis=0)  # NaN last
-        exact: np.ndarray = np.take_along_axis(needed, rank[None] - 1, axis=0)[0]
+        ordered = np.sort(needed_factors(prediction, targets, coverage=coverage), axis=0)  # NaN last
+        exact: np.ndarray = np.take_along_axis(ordered, rank[None] - 1, axis=0)[0]
         return np.asarray(np.clip(exact, *FACTORS))
     low, high = (np.full(len(count), math.log(limit)) for limit in FACTORS)
     for _ in range(_ROUNDS):
