@@ -27,7 +27,8 @@ def adaptive(name: str) -> Calibrated:
     train, valid = (sample_tracks(k, items=12).without_clock() for k in (0, 1))
     params = SMALL if name == "lstm" else {}
     model = fc.create_model(f"trajectory/{name}", **params).fit(train)
-    return calibrate_ellipses(model, valid, method="adaptive", learning_rate=0.2)
+    some = valid.windows(context_length=8, horizon=12, stride=8)
+    return calibrate_ellipses(model, some, method="adaptive", learning_rate=0.2)
 
 
 def noisier(data: Tracks, metres: float, seed: int = 0) -> Tracks:
@@ -106,7 +107,7 @@ def test_recordings_unlike_calibration_are_covered_once_they_are_known(name: str
     params = SMALL if name == "lstm" else {"spread": "alike"}
     train, valid = (sample_tracks(k, items=12).without_clock() for k in (0, 1))
     model = fc.create_model(f"trajectory/{name}", **params).fit(train)
-    some = valid.windows(context_length=8, horizon=12, stride=4)
+    some = valid.windows(context_length=8, horizon=12, stride=8)
     split, follows = (calibrate_ellipses(model, some, method=method) for method in ("split", "adaptive"))
     for data, alike in ((calm, True), (noisier(calm, 0.5), False)):
         windows = data.windows(context_length=8, horizon=12)
@@ -128,6 +129,16 @@ def test_recordings_are_followed_each_by_itself() -> None:
         ids = [name for k, name in enumerate(both.item_ids) if both.scenes[k] == scene]  # type: ignore[index]
         alone = model.predict_windows(both.select_items(ids).windows(context_length=8, horizon=12))
         np.testing.assert_array_equal(alone.covariances, p.take(rows).covariances)
+
+
+def test_long_recordings_are_followed_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    follows, data = adaptive("constant-velocity"), noisier(sample_tracks(6), 0.4)
+    windows = data.windows(context_length=8, horizon=12)
+    whole = follows.predict_windows(windows)
+    for at_once in (1, 7, 100):
+        monkeypatch.setattr("forecast_traffic.trajectory.models.calibrated._AT_ONCE", at_once)
+        anew = replace(windows, data=replace(data))  # nothing is remembered of it
+        np.testing.assert_array_equal(follows.predict_windows(anew).covariances, whole.covariances)
 
 
 def test_before_anything_is_known_it_is_split_calibration(tmp_path: Path) -> None:

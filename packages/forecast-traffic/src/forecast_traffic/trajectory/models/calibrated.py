@@ -28,6 +28,7 @@ from forecast_traffic.trajectory.windows import TrackWindows
 __all__ = ["Calibrated", "calibrate_ellipses"]
 
 _PATHS = 2000  # calibrated on at most
+_AT_ONCE = 8192  # windows looked back at
 
 
 class Calibrated(Predictor[Tracks]):
@@ -160,12 +161,11 @@ class Calibrated(Predictor[Tracks]):
                 continue
             tracker = FactorTracker(self._factors, coverage=coverage, rate=rate)
             rows = np.flatnonzero(told & (data.scene_of_row == scene))
-            if len(rows):
-                context, horizon = self.config.context_length, len(self._factors)
-                prediction = self._paths(
-                    self.model.predict_windows(TrackWindows(data, rows, context, horizon))
-                )
-                follow(tracker, prediction, _came(data, rows, horizon), data.frames[rows], coverage=coverage)
+            for part in _whole_moments(rows, data.frames):
+                windows = TrackWindows(data, part, self.config.context_length, len(self._factors))
+                prediction = self._paths(self.model.predict_windows(windows))
+                came = _came(data, part, windows.horizon)
+                follow(tracker, prediction, came, data.frames[part], coverage=coverage)
             known = {**known, scene: tracker}
         self._followed = (ref(data), known)
         return known
@@ -182,6 +182,16 @@ class Calibrated(Predictor[Tracks]):
         self._factors, self._followed = state.arrays["factors"], None
         if self._factors.ndim != 1 or not len(self._factors):
             raise ValueError(f"factors are of {self._factors.shape}")
+
+
+def _whole_moments(rows: np.ndarray, frames: np.ndarray) -> list[np.ndarray]:
+    """Rows in order of time, in parts of about `_AT_ONCE` that never tear a moment apart."""
+    if not len(rows):
+        return []
+    ordered = rows[np.argsort(frames[rows], kind="stable")]
+    begins = np.flatnonzero(np.diff(frames[ordered])) + 1  # of every moment but the first
+    cuts = np.searchsorted(begins, np.arange(_AT_ONCE, len(rows), _AT_ONCE))
+    return np.split(ordered, np.unique(begins[cuts[cuts < len(begins)]]))
 
 
 def _came(data: Tracks, rows: np.ndarray, horizon: int) -> np.ndarray:
