@@ -131,6 +131,39 @@ def test_paths_keep_the_modes_of_every_member() -> None:
     np.testing.assert_allclose(pooled.mean(), 0.3 * paths(0).mean() + 0.7 * paths(1).mean())
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**16), w=WEIGHTS)
+def test_what_members_tell_beside_their_forecast_is_pooled_where_that_means_something(
+    seed: int, w: list[float]
+) -> None:
+    weights = simplex(w)
+    rng = np.random.default_rng(seed)
+    told = [
+        {
+            "scene": np.array([3, 1]),
+            "turn": rng.uniform(size=2).astype(np.float32),
+            "attention": rng.uniform(size=(2, 5)),
+            "action": np.array([k, 0]),
+            "length": rng.uniform(size=(2, 3 + k)),
+            "knots": rng.uniform(size=7),
+            "epistemic_variance": np.full((2, 3, 1), 1e6),
+        }
+        for k in range(len(w))
+    ]
+    told[-1]["own"] = np.zeros(2)
+    yes = fc.ClassPrediction(item_ids=NAMES, probabilities=np.full((2, 2), 0.5), classes=("no", "yes"))
+    point = fc.PointPrediction(item_ids=NAMES, values=np.zeros((2, 3, 1)))
+    for kind in (gaussians(seed), quantiles(seed), samples(seed), point, yes):
+        pooled = pool([kind.replace(aux=aux) for aux in told], weights)
+        own = set() if kind in (point, yes) else {"aleatoric_variance", "epistemic_variance"}
+        assert pooled.aux.keys() == own | {"scene", "turn", "attention"}
+        np.testing.assert_array_equal(pooled.aux["scene"], [3, 1])
+        for name in ("turn", "attention"):
+            expected = sum(v * aux[name].astype(float) for v, aux in zip(weights, told, strict=True))
+            np.testing.assert_allclose(pooled.aux[name], expected, rtol=1e-9)
+        assert all((pooled.aux[name] < 1e3).all() for name in own)  # not its members'
+
+
 def test_what_does_not_fit_together_is_refused() -> None:
     with pytest.raises(ShapeError, match="same rows"):
         pool([gaussians(0), gaussians(1).take([0])], np.array([0.5, 0.5]))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import forecast_core as fc
-from forecast_core.errors import DataError, InvalidInputError, ShapeError
+from forecast_core.errors import ConfigError, DataError, InvalidInputError, ShapeError
 from forecast_traffic.trajectory import Tracks
 
 
@@ -92,6 +92,17 @@ def test_gaps_single_points_and_speeds_are_taken_where_asked() -> None:
 def test_what_is_no_horizon_is_refused(horizon: Any) -> None:
     with pytest.raises(InvalidInputError, match="horizon"):
         Tracks.from_rows(**rows()).windows(horizon=horizon)
+
+
+@pytest.mark.parametrize("horizon", [0, -1])
+def test_no_model_predicts_nothing_or_the_past(horizon: int) -> None:
+    for name in ("constant-velocity", "gaussian-process", "lstm", "interaction-transformer"):
+        with pytest.raises(ConfigError, match="horizon"):
+            fc.create_model(f"trajectory/{name}", horizon=horizon)
+    with pytest.raises(InvalidInputError, match="horizon"):
+        fc.create_model("trajectory/constant-velocity").predict(Tracks.from_rows(**rows()), horizon=horizon)
+    with pytest.raises(ConfigError, match="dt"):
+        fc.create_model("trajectory/constant-velocity", dt=0.0)
 
 
 def test_windows_that_fit_nowhere_say_what_is_there() -> None:

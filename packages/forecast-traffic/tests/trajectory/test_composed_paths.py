@@ -11,7 +11,7 @@ import forecast_core as fc
 from forecast_core.conformance import PredictorConformance
 from forecast_core.errors import CapabilityError, DataError, InvalidInputError, LeakError
 from forecast_core.prediction import PathMixturePrediction
-from forecast_traffic.trajectory import calibrate_ellipses, sample_tracks
+from forecast_traffic.trajectory import calibrate_ellipses, event_scores, sample_tracks
 from forecast_traffic.trajectory.calibration import ellipse_factors
 
 MOTIONS = ("trajectory/constant-velocity", "trajectory/constant-turn", "trajectory/kalman")
@@ -38,6 +38,21 @@ def test_an_ensemble_is_the_mixture_of_its_members_paths() -> None:
         noise, sum(w * q.variance() for w, q in zip((0.5, 0.3, 0.2), parts, strict=True))
     )
     assert (doubt > 0).any()
+
+
+def test_an_ensemble_knows_who_is_there_together_and_what_its_members_expect() -> None:
+    train, test = (sample_tracks(k, items=12).without_clock() for k in (0, 1))
+    small = {"modes": 2, "hidden_size": 8, "max_epochs": 1, "windows_per_epoch": 64}
+    members = [fc.create_model("trajectory/lstm", **small).fit(train, seed=k) for k in (0, 1)]
+    windows = test.windows(context_length=8, horizon=12, stride=10)
+    ensemble = fc.create_ensemble(members, weights=(0.25, 0.75))
+    found = fc.evaluate(ensemble, windows, metrics=["collision_rate", "minade@4"])
+    assert found.metrics["collision_rate"] is not None
+    one, two = (m.predict_windows(windows).aux["turn"].astype(float) for m in members)
+    np.testing.assert_allclose(found.prediction.aux["turn"], 0.25 * one + 0.75 * two, rtol=1e-6)
+    assert set(event_scores(found.prediction, windows)) == {"turn"}  # all that these data teach
+    motions = fc.create_ensemble([fc.create_model(m).fit(train) for m in MOTIONS])
+    assert fc.evaluate(motions, windows, metrics=["collision_rate"]).metrics["collision_rate"] is not None
 
 
 def test_fitted_weights_are_no_worse_than_uniform_ones() -> None:

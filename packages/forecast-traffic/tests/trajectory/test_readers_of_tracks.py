@@ -51,6 +51,30 @@ def test_other_text_is_refused(tmp_path: Path, text: str, message: str) -> None:
         Tracks.read_eth_ucy(written(tmp_path / "a.txt", text))
 
 
+FAULTS = {
+    "duplicate": ([(0, 0.0), (10, 1.0), (10, 1.0)], "frame 1.*hold each track once"),
+    "backwards": ([(0, 0.0), (20, 2.0), (10, 1.0)], "frame 1.*do not go back"),
+    "alone": ([(0, 0.0)], "at least two points"),
+    "gap": ([(0, 0.0), (10, 1.0), (40, 4.0)], "2 missing after frame 1"),
+    "NaN": ([(0, 0.0), (10, float("nan")), (20, 2.0)], "frame 1.*finite"),
+    "feet or pixels": ([(0, 0.0), (10, 400.0)], "100 m/s"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_in_a_file_are_told_with_the_track(tmp_path: Path, fault: str) -> None:
+    points, message = FAULTS[fault]
+    good = [(frame, 4, 0.1 * frame, 0.0) for frame in (0, 10, 20, 30, 40)]
+    rows = good + [(frame, 7, x, 3.0) for frame, x in points]
+    text = "".join(f"{frame}\t{track}\t{x}\t{y}\n" for frame, track, x, y in rows)
+    with pytest.raises(DataError, match=f"(?s)track 'a/7'.*{message}|{message}.*track 'a/7'"):
+        Tracks.read_eth_ucy(written(tmp_path / "a.txt", text))
+    lines = "".join(f"{frame // 10},{track},{x},{y}\n" for frame, track, x, y in rows)
+    csv = written(tmp_path / "a.csv", "frame,id,px,py\n" + lines.replace("nan", ""))
+    with pytest.raises(DataError, match=f"(?s)track 7.*{message}|{message}.*track 7"):
+        Tracks.read_table(csv, track_id="id", frame_number="frame", x="px", y="py", dt=0.4)
+
+
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         Tracks.read_eth_ucy(tmp_path / "nowhere")

@@ -140,7 +140,7 @@ class EnsemblePredictor(Predictor[Any]):
         Raises CapabilityError for points and classes, which have no variance to take apart.
         """
         prediction = self.predict(data)
-        if not isinstance(prediction, ForecastPrediction) or not prediction.aux:
+        if not isinstance(prediction, ForecastPrediction) or "aleatoric_variance" not in prediction.aux:
             raise CapabilityError(f"{self.spec.id} of these members predicts no distribution over time")
         if kind == "total":
             lower, upper = prediction.interval(coverage)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from forecast_core.arrays import arrays_equal
 from forecast_core.errors import CapabilityError, ShapeError
 from forecast_core.prediction import (
     ClassPrediction,
@@ -26,6 +27,7 @@ _LEVELS = (0.01, 0.025, *(k / 20 for k in range(1, 20)), 0.975, 0.99)
 _KNOTS = (0.001, 0.0025, 0.005, *_LEVELS, 0.995, 0.9975, 0.999)
 _ROUNDS = 3  # of bisection between two knots
 _CELLS = 2**21  # numbers held at once
+_PARTS = ("aleatoric_variance", "epistemic_variance")  # of a pool's variance: its own, never its members'
 
 
 def pooled_kinds(kinds: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
@@ -43,23 +45,29 @@ def pool(parts: Sequence[Prediction], weights: np.ndarray) -> Prediction:
     Gaussian and path mixtures stay what they are, with the components of all members; samples are drawn
     from the members in proportion to their weights, joint paths staying whole; points and class
     probabilities are averaged. Members of different or other kinds give quantiles of the pooled
-    distribution, found by bisection of the sum of the members' cdfs. `aux` of a forecast with a
-    spread holds its parts "aleatoric_variance" and "epistemic_variance", [item, horizon, target]. Sources:
-    Stone, The opinion pool (1961); for the variance Lakshminarayanan et al., Deep ensembles (2017). Raises
-    ShapeError where members differ in rows or steps, CapabilityError for kinds that have no distribution.
+    distribution, found by bisection of the sum of the members' cdfs. Sources: Stone, The opinion pool
+    (1961); for the variance Lakshminarayanan et al., Deep ensembles (2017).
+
+    `aux` of a forecast with a spread holds its parts "aleatoric_variance" and "epistemic_variance", [item,
+    horizon, target]. Of the members' own, what all hold equal is kept (who was where), and real numbers
+    [item, ...] that all hold, of one shape, become their weighted mean: of probabilities, the probability
+    under the mixture. What some member does not hold, or holds otherwise, is left out.
+
+    Raises ShapeError where members differ in rows or steps, CapabilityError for kinds that have no
+    distribution.
     """
     _check_rows(parts)
+    aux = _shared_aux(parts, weights)
     if all(isinstance(part, ClassPrediction) for part in parts):
-        return _average_classes(cast(Sequence[ClassPrediction], parts), weights)
+        return _average_classes(cast(Sequence[ClassPrediction], parts), weights, aux)
     if not all(isinstance(part, ForecastPrediction) for part in parts):
         raise CapabilityError(f"predictions of kinds {sorted({p.kind for p in parts})} cannot be pooled")
     forecasts = cast(Sequence[ForecastPrediction], parts)
     if all(isinstance(part, PointPrediction) for part in forecasts):
         values = sum(w * part.mean() for part, w in zip(forecasts, weights.tolist(), strict=True))
-        return PointPrediction(**_identity(forecasts[0]), values=values)
+        return PointPrediction(**_identity(forecasts[0]), aux=aux, values=values)
     identity = _identity(forecasts[0])
-    aleatoric, epistemic = variances(forecasts, weights)
-    identity["aux"] = {"aleatoric_variance": aleatoric, "epistemic_variance": epistemic}
+    identity["aux"] = {**aux, **dict(zip(_PARTS, variances(forecasts, weights), strict=True))}
     if all(isinstance(part, MixturePrediction) for part in forecasts):
         return _join_mixtures(cast(Sequence[MixturePrediction], forecasts), weights, identity)
     if all(isinstance(part, PathMixturePrediction) for part in forecasts):
@@ -99,12 +107,29 @@ def _identity(part: ForecastPrediction) -> dict[str, Any]:
     }
 
 
-def _average_classes(parts: Sequence[ClassPrediction], weights: np.ndarray) -> ClassPrediction:
+def _shared_aux(parts: Sequence[Prediction], weights: np.ndarray) -> dict[str, np.ndarray]:
+    shared: dict[str, np.ndarray] = {}
+    for name, first in parts[0].aux.items():
+        held = [part.aux[name] for part in parts if name in part.aux]
+        if name in _PARTS or len(held) < len(parts) or any(a.shape != first.shape for a in held):
+            continue
+        if all(arrays_equal(first, array) for array in held):
+            shared[name] = first
+        elif first.shape[:1] == (len(parts[0]),) and all(array.dtype.kind == "f" for array in held):
+            stacked = np.stack([array.astype(np.float64) for array in held], -1)  # [item, ..., member]
+            shared[name] = stacked @ weights
+    return shared
+
+
+def _average_classes(
+    parts: Sequence[ClassPrediction], weights: np.ndarray, aux: dict[str, np.ndarray]
+) -> ClassPrediction:
     classes = parts[0].classes
     if any(part.classes != classes for part in parts):
         raise ShapeError("members", "know the same classes in the same order", got=[p.classes for p in parts])
     stacked = np.stack([part.probabilities.astype(np.float64) for part in parts], -1)  # [item, class, member]
-    return ClassPrediction(item_ids=parts[0].item_ids, probabilities=stacked @ weights, classes=classes)
+    probabilities = stacked @ weights
+    return ClassPrediction(item_ids=parts[0].item_ids, probabilities=probabilities, classes=classes, aux=aux)
 
 
 def _join_mixtures(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         neighbour_features as neighbour_features,
         with_features as with_features,
     )
+    from forecast_traffic.trajectory.following import FactorTracker as FactorTracker
     from forecast_traffic.trajectory.models.calibrated import calibrate_ellipses as calibrate_ellipses
     from forecast_traffic.trajectory.protocols import (
         Protocol as Protocol,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "events": ("EVENTS", "EventRules", "event_labels"),
     "features": ("motion_features", "neighbour_features", "with_features"),
+    "following": ("FactorTracker",),
     "models.calibrated": ("calibrate_ellipses",),
     "protocols": ("Protocol", "available_protocols", "protocol"),
     "report": ("write_track_report",),

@@ -10,17 +10,23 @@ from forecast_core.errors import DataError
 from forecast_core.prediction import PathMixturePrediction
 from forecast_traffic.trajectory.metrics.density import density_levels, squared_mahalanobis
 
-__all__ = ["ellipse_factors", "scaled"]
+__all__ = ["FACTORS", "ellipse_factors", "needed_factors", "scaled"]
 
-_LEAST, _MOST = 0.02, 50.0  # factors of a standard deviation
+FACTORS = (0.02, 50.0)  # the least and the most that a standard deviation is multiplied by
 _ROUNDS = 12  # of bisection, on a log scale: to 0.2 %
-_DRAWS = 100
 
 
 def scaled(prediction: PathMixturePrediction, factors: np.ndarray) -> PathMixturePrediction:
-    """The prediction with the standard deviations of step h times factors[h]."""
-    squares = factors[: prediction.horizon, None, None, None] ** 2  # [h, 1, 1, 1]
+    """The prediction with the standard deviations of step h times factors[h], or of row n factors[n, h]."""
+    squares = factors[..., : prediction.horizon, None, None, None] ** 2  # [h | n, h, 1, 1, 1]
     return prediction.replace(covariances=prediction.covariances * squares)
+
+
+def needed_factors(prediction: PathMixturePrediction, targets: np.ndarray, *, coverage: float) -> np.ndarray:
+    """Factors [n, h] with which ellipses of probability `coverage` reach targets [n, h, 2]; of one mode."""
+    squared = squared_mahalanobis(prediction, targets)[..., 0]
+    factors: np.ndarray = np.sqrt(squared / (-2.0 * math.log1p(-coverage)))
+    return factors
 
 
 def ellipse_factors(prediction: PathMixturePrediction, targets: np.ndarray, *, coverage: float) -> np.ndarray:
@@ -40,14 +46,13 @@ def ellipse_factors(prediction: PathMixturePrediction, targets: np.ndarray, *, c
             "calibration", f"holds at least {needed} paths for coverage {coverage:g}", got=int(count.min())
         )
     if prediction.weights.shape[1] == 1:
-        squared = np.sort(squared_mahalanobis(prediction, targets)[..., 0], axis=0)  # NaN last
-        at = np.take_along_axis(squared, rank[None] - 1, axis=0)[0]
-        exact: np.ndarray = np.sqrt(at / (-2.0 * math.log1p(-coverage)))
-        return np.asarray(np.clip(exact, _LEAST, _MOST))
-    low, high = np.full(len(count), math.log(_LEAST)), np.full(len(count), math.log(_MOST))
+        ordered = np.sort(needed_factors(prediction, targets, coverage=coverage), axis=0)  # NaN last
+        exact: np.ndarray = np.take_along_axis(ordered, rank[None] - 1, axis=0)[0]
+        return np.asarray(np.clip(exact, *FACTORS))
+    low, high = (np.full(len(count), math.log(limit)) for limit in FACTORS)
     for _ in range(_ROUNDS):
         middle = 0.5 * (low + high)
-        levels = density_levels(scaled(prediction, np.exp(middle)), targets, draws=_DRAWS)
+        levels = density_levels(scaled(prediction, np.exp(middle)), targets)
         enough = (levels <= coverage).sum(0) >= rank
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
     found: np.ndarray = np.exp(high)

@@ -220,6 +220,17 @@ class CalibratedConfig(ModelConfig):
     calibration_share: float = Field(
         default=0.2, gt=0, lt=1, description="share of tracks held back by fit where no validation is given"
     )
+    method: Literal["split", "adaptive"] = Field(
+        default="split",
+        description="one factor a step for all; or, from there on, factors that follow how often ellipses "
+        "given earlier in the same recording missed",
+    )
+    learning_rate: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="adaptive: how far the log of a factor moves where all ellipses of a moment missed",
+    )
 
     @property
     def horizon(self) -> int:

@@ -121,11 +121,15 @@ def forecast_models() -> list[ModelSpec]:
             task="trajectory",
             entry_point="forecast_traffic.trajectory.models.calibrated:Calibrated",
             config_entry_point="forecast_traffic.trajectory.configs:CalibratedConfig",
-            summary="A trajectory model whose ellipses hold what they promise on held-back tracks",
+            summary="A model whose ellipses hold their share of held-back tracks, or of each recording",
             capabilities=Capabilities(prediction="path-mixture"),
             test_configs=(
                 {"model": {"id": "trajectory/constant-velocity"}},
-                {"model": {"id": "trajectory/lstm", "params": _SMALL}, "coverage": 0.8},
+                {
+                    "model": {"id": "trajectory/lstm", "params": _SMALL},
+                    "method": "adaptive",
+                    "coverage": 0.8,
+                },
             ),
         ),
     ]

@@ -17,7 +17,8 @@ from forecast_traffic.trajectory.metrics.displacement import in_the_plane
 
 __all__ = ["DENSITY_METRICS", "density_levels", "log_densities", "squared_mahalanobis"]
 
-_DRAWS = 200  # of the density's level sets, where there are several modes
+_POINTS = 200  # that stand for the density's level sets, where there are several modes
+_LEAST_POINTS = 8  # of each mode
 _ENERGY_DRAWS = 50
 _ENERGY_LAGS = 10
 
@@ -60,25 +61,42 @@ def log_densities(prediction: PathMixturePrediction, points: np.ndarray) -> np.n
 
 
 def density_levels(
-    prediction: PathMixturePrediction, targets: np.ndarray, *, draws: int = _DRAWS
+    prediction: PathMixturePrediction, targets: np.ndarray, *, points: int = _POINTS
 ) -> np.ndarray:
     """Probability [n, h] of the region where the density is higher than at the target; NaN where that is.
 
     A target lies inside the smallest region of probability q where its level is at most q. With one mode the
-    region is the Mahalanobis ellipse and the level is 1 - exp(-d^2 / 2); with several it is the share of
-    seeded draws of higher density (Hyndman 1996, Computing and graphing highest density regions).
+    region is the Mahalanobis ellipse and the level is 1 - exp(-d^2 / 2). With several it is the probability
+    of the points of higher density (Hyndman 1996, Computing and graphing highest density regions), among
+    about `points` that stand for equal parts of each mode: the same for a row whatever the others are.
     """
     if prediction.weights.shape[1] == 1:
         squared = squared_mahalanobis(prediction, targets)[..., 0]
         exact: np.ndarray = -np.expm1(-0.5 * squared)
         return exact
     levels = np.empty(targets.shape[:2])
-    for rows in row_blocks((len(targets), *prediction.means.shape[1:], draws)):
+    each = max(_LEAST_POINTS, -(-points // prediction.weights.shape[1]))
+    for rows in row_blocks((len(targets), *prediction.means.shape[1:], each * prediction.weights.shape[1])):
         part = prediction.take(np.arange(len(targets))[rows])
-        drawn = log_densities(part, part.sample(draws, seed=0))  # [s, n, h]
+        standing = _standing_points(part, each)  # [k, p, n, h, 2]
         at = log_densities(part, targets[rows])
-        levels[rows] = np.where(np.isnan(at), np.nan, (drawn > at).mean(0))
+        higher = (log_densities(part, standing) > at).mean(1)  # [k, n, h]
+        level = np.einsum("knh,nk->nh", higher, part.weights.astype(np.float64))
+        levels[rows] = np.where(np.isnan(at), np.nan, level)
     return levels
+
+
+def _standing_points(prediction: PathMixturePrediction, each: int) -> np.ndarray:
+    """Points [k, p, n, h, 2] that stand for `each` equal parts of every mode, on a sunflower's spiral."""
+    part = np.arange(each) + 0.5
+    radius, angle = np.sqrt(-2.0 * np.log1p(-part / each)), part * math.pi * (3.0 - math.sqrt(5.0))
+    x, y = (radius * np.cos(angle))[:, None, None], (radius * np.sin(angle))[:, None, None]  # [p, 1, 1]
+    means = np.moveaxis(prediction.means.astype(np.float64), -1, 0)[:, None]  # [k, 1, n, h, 2]
+    covariances = np.moveaxis(prediction.covariances.astype(np.float64), -1, 0)[:, None]
+    first = np.sqrt(covariances[..., 0, 0])  # Cholesky, [k, 1, n, h]
+    slant = covariances[..., 0, 1] / first
+    second = np.sqrt(np.maximum(covariances[..., 1, 1] - slant**2, 0.0))
+    return np.stack([means[..., 0] + first * x, means[..., 1] + slant * x + second * y], -1)
 
 
 def _mixture(case: Case) -> PathMixturePrediction:

@@ -1,8 +1,9 @@
-"""`trajectory/calibrated`: a model whose ellipses hold what they promise on tracks held back."""
+"""`trajectory/calibrated`: a model with ellipses that hold their share, of held-back tracks or as they go."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
+from weakref import ReferenceType, ref
 
 import numpy as np
 
@@ -20,19 +21,29 @@ from forecast_core.run import Run
 from forecast_core.specs import ModelSpec
 from forecast_traffic.trajectory.calibration import ellipse_factors, scaled
 from forecast_traffic.trajectory.configs import CalibratedConfig
+from forecast_traffic.trajectory.following import FactorTracker, follow
 from forecast_traffic.trajectory.tracks import Tracks
 from forecast_traffic.trajectory.windows import TrackWindows
 
 __all__ = ["Calibrated", "calibrate_ellipses"]
 
 _PATHS = 2000  # calibrated on at most
+_AT_ONCE = 8192  # windows looked back at
 
 
 class Calibrated(Predictor[Tracks]):
-    """Standard deviations of each step times one number, by `calibration.ellipse_factors`.
+    """Standard deviations of each step times a number: `calibration.ellipse_factors`, `FactorTracker`.
 
     Paths stay as they are. Calibration is on the validation data, else on a share of tracks that the model is
     not fitted on; at most 2,000 windows of them count, drawn by the seed.
+
+    method="split" multiplies by these numbers wherever it predicts: where calibration and new paths are
+    exchangeable, each ellipse holds its position with the probability promised; elsewhere it may not.
+    method="adaptive" begins with them in every recording (scene) and then follows: at an origin it looks
+    back at what it would have said of everybody there who had a whole history at an earlier frame, and at
+    which of these positions, known by now, lay outside. It needs no update: the data it predicts from holds
+    that past. In the long run it holds its share in whatever recording (bound: `FactorTracker`); at first,
+    and where nobody has a whole history, it is the split calibration.
     """
 
     config_class: ClassVar[type[ModelConfig]] = CalibratedConfig
@@ -47,10 +58,12 @@ class Calibrated(Predictor[Tracks]):
         own = spec if spec is not None else registry.model_spec("trajectory/calibrated")
         self._spec = composed_spec(own, [self.model], prediction="path-mixture", needs_fit=True)
         self._factors = np.ones(0)
+        # What was found in the recordings of the data last predicted from.
+        self._followed: tuple[ReferenceType[Tracks], dict[int, FactorTracker]] | None = None
 
     @property
     def factors(self) -> np.ndarray:
-        """What the standard deviations of each step are multiplied by, [h]."""
+        """What the standard deviations of each step are multiplied by, or begin to be, [h]."""
         self._need_fitted("factors")
         return self._factors
 
@@ -104,6 +117,7 @@ class Calibrated(Predictor[Tracks]):
             chosen = np.random.default_rng(seed).choice(len(windows), _PATHS, replace=False)
             windows = windows.take(np.sort(chosen))
         prediction = self._paths(predict_in_batches(self.model, windows))
+        self._followed = None
         self._factors = ellipse_factors(prediction, windows.targets()[0], coverage=self.config.coverage)
 
     def _paths(self, prediction: Prediction) -> PathMixturePrediction:
@@ -112,18 +126,49 @@ class Calibrated(Predictor[Tracks]):
         return prediction
 
     def _predict(self, data: Tracks, *, horizon: int | None) -> Prediction:
-        return self._widened(self.model.predict(data, horizon=horizon))
+        prediction = self.model.predict(data, horizon=horizon)
+        track = {name: k for k, name in enumerate(data.item_ids)}
+        ends = data.offsets[[track[name] + 1 for name in prediction.item_ids]] - 1
+        return self._widened(prediction, data, ends)
 
     def _predict_windows(self, windows: Any) -> Prediction:
-        return self._widened(self.model.predict_windows(windows))
+        return self._widened(self.model.predict_windows(windows), windows.data, windows.rows)
 
-    def _widened(self, prediction: Prediction) -> Prediction:
+    def _widened(self, prediction: Prediction, data: Tracks, origins: np.ndarray) -> Prediction:
+        """origins [n]: the row of the data at which each row of the prediction was made."""
         paths = self._paths(prediction)
         if paths.horizon > len(self._factors):
             raise InvalidInputError(
                 "horizon", f"is at most {len(self._factors)}, the steps calibrated", got=paths.horizon
             )
-        return scaled(paths, self._factors)
+        if self.config.method == "split":
+            return scaled(paths, self._factors)
+        scenes = data.scene_of_row[origins]
+        trackers = self._trackers(data, np.unique(scenes).tolist())
+        moments, of = np.unique(np.stack([scenes, data.frames[origins]]), axis=1, return_inverse=True)
+        factors = np.stack([trackers[scene].at(frame) for scene, frame in moments.T.tolist()])
+        return scaled(paths, factors[of.reshape(-1)])
+
+    def _trackers(self, data: Tracks, scenes: list[int]) -> dict[int, FactorTracker]:
+        """Trackers of some recordings, led through all that the data holds of them; `at` looks back only."""
+        known = self._followed[1] if self._followed is not None and self._followed[0]() is data else {}
+        coverage, rate = self.config.coverage, self.config.learning_rate
+        first, last = data.run_of_row
+        row = np.arange(len(data.frames))
+        told = (row - first + 1 >= self.config.context_length) & (row < last)
+        for scene in scenes:
+            if scene in known:
+                continue
+            tracker = FactorTracker(self._factors, coverage=coverage, rate=rate)
+            rows = np.flatnonzero(told & (data.scene_of_row == scene))
+            for part in _whole_moments(rows, data.frames):
+                windows = TrackWindows(data, part, self.config.context_length, len(self._factors))
+                prediction = self._paths(self.model.predict_windows(windows))
+                came = _came(data, part, windows.horizon)
+                follow(tracker, prediction, came, data.frames[part], coverage=coverage)
+            known = {**known, scene: tracker}
+        self._followed = (ref(data), known)
+        return known
 
     def _context_rows(self, data: Tracks) -> int | None:
         return self.model._context_rows(data)
@@ -134,21 +179,49 @@ class Calibrated(Predictor[Tracks]):
 
     def _load_state(self, state: State) -> None:
         unpack([self.model], state)
-        self._factors = state.arrays["factors"]
+        self._factors, self._followed = state.arrays["factors"], None
         if self._factors.ndim != 1 or not len(self._factors):
             raise ValueError(f"factors are of {self._factors.shape}")
 
 
+def _whole_moments(rows: np.ndarray, frames: np.ndarray) -> list[np.ndarray]:
+    """Rows in order of time, in parts of about `_AT_ONCE` that never tear a moment apart."""
+    if not len(rows):
+        return []
+    ordered = rows[np.argsort(frames[rows], kind="stable")]
+    begins = np.flatnonzero(np.diff(frames[ordered])) + 1  # of every moment but the first
+    cuts = np.searchsorted(begins, np.arange(_AT_ONCE, len(rows), _AT_ONCE))
+    return np.split(ordered, np.unique(begins[cuts[cuts < len(begins)]]))
+
+
+def _came(data: Tracks, rows: np.ndarray, horizon: int) -> np.ndarray:
+    """Positions [n, horizon, 2] that followed some rows within their run, NaN past its end."""
+    at = rows[:, None] + np.arange(1, horizon + 1)
+    inside = at <= data.run_of_row[1][rows][:, None]
+    return np.where(inside[..., None], data.xy[np.where(inside, at, 0)], np.nan)
+
+
 def calibrate_ellipses(
-    model: Predictor[Any], calibration: Tracks | TrackWindows, *, coverage: float = 0.9, seed: int = 0
+    model: Predictor[Any],
+    calibration: Tracks | TrackWindows,
+    *,
+    coverage: float = 0.9,
+    method: Literal["split", "adaptive"] = "split",
+    learning_rate: float = 0.1,
+    seed: int = 0,
 ) -> Calibrated:
     """A fitted model with ellipses that hold their share of `calibration`, which it was not fitted on.
+
+    method: "split" takes that for all recordings; "adaptive" begins with it, and then follows how often the
+    ellipses given earlier in the same recording missed, at `learning_rate` (see `Calibrated`).
 
     Raises CapabilityError for a model that is not fitted or predicts no ellipses, LeakError where it was
     fitted on the calibration times, DataError for too few paths.
     """
     member = described(model).model_dump(mode="json")
-    made = registry.create_model("trajectory/calibrated", model=member, coverage=coverage)
+    made = registry.create_model(
+        "trajectory/calibrated", model=member, coverage=coverage, method=method, learning_rate=learning_rate
+    )
     calibrated = cast(Calibrated, made)
     calibrated.adopt(model, calibration, seed=seed)
     return calibrated
