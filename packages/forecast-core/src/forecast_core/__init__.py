@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         cross_validate as cross_validate,
         evaluate as evaluate,
     )
+    from forecast_core.exporting import Exported as Exported, export as export
     from forecast_core.hookspecs import hookimpl as hookimpl, hookspec as hookspec
     from forecast_core.metrics import Metric as Metric, available_metrics as available_metrics
     from forecast_core.plugins import register_plugin as register_plugin
@@ -106,6 +107,7 @@ _EXPORTS = {
         "cross_validate",
         "evaluate",
     ),
+    "exporting": ("Exported", "export"),
     "hookspecs": ("hookimpl", "hookspec"),
     "metrics": ("Metric", "available_metrics"),
     "plugins": ("register_plugin",),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
@@ -39,6 +39,9 @@ from forecast_core.errors import (
 from forecast_core.prediction import ForecastPrediction, ModelRef, Prediction, Uncertainty
 from forecast_core.run import Run
 from forecast_core.specs import ModelSpec, TaskSpec
+
+if TYPE_CHECKING:
+    from forecast_core.exporting.graph import Graph
 
 __all__ = ["ModelInfo", "Predictor"]
 
@@ -76,7 +79,8 @@ class Predictor(ABC, Generic[D]):
 
     Authors set `config_class` and write `_predict`, and where there is something to fit `_fit`, `_state`
     and `_load_state`. They may write `_predict_windows` (a batched path for evaluation and serving),
-    `_update` (capability `online`) and `_migrate_state` (when the spec's version rises).
+    `_update` (capability `online`), `_migrate_state` (when the spec's version rises) and `_graph` (where
+    there is a network to export).
     """
 
     config_class: ClassVar[type[ModelConfig]]
@@ -364,6 +368,13 @@ class Predictor(ABC, Generic[D]):
 
     def _load_state(self, state: State) -> None:
         """Take over what `_state` gave; KeyError or ValueError where it does not fit."""
+
+    def _graph(self) -> Graph:
+        """The fitted network from numbers in the data's units to the forecast in them, for `export`.
+
+        CapabilityError where there is no network, or none for this configuration.
+        """
+        raise CapabilityError(f"{self.spec.id} has no network that can be written as ONNX")
 
     def _migrate_state(self, state: State, from_version: int) -> State:
         """State of an older spec version as the present one expects it."""

@@ -20,7 +20,7 @@ from forecast_core.errors import ArtifactError
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["flush_directory", "new_directory", "put_in_place", "refuse_foreign"]
+__all__ = ["flush_directory", "new_directory", "put_in_place", "refuse_foreign", "swap_directories"]
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
@@ -53,14 +53,14 @@ def put_in_place(new: Path, target: Path) -> None:
     """
     replaces = refuse_foreign(target)
     if replaces:
-        _swap(new, target)
+        swap_directories(new, target)
     else:
         os.rename(new, target)
     try:
         flush_directory(target.parent)
     except BaseException:
         if replaces:
-            _swap(new, target)
+            swap_directories(new, target)
         else:
             os.rename(target, new)
         raise
@@ -92,7 +92,8 @@ def flush_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _swap(first: Path, second: Path) -> None:
+def swap_directories(first: Path, second: Path) -> None:
+    """Swap two directories of one file system, in one step where the system can."""
     if not _exchange(first, second):
         _swap_stepwise(first, second)
 

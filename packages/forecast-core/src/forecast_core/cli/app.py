@@ -11,7 +11,17 @@ from collections.abc import Sequence
 import typer
 
 from forecast_core import __version__, plugins
-from forecast_core.cli import check, listing, predicting, scoring, serving, tracking, training, tuning
+from forecast_core.cli import (
+    check,
+    exporting,
+    listing,
+    predicting,
+    scoring,
+    serving,
+    tracking,
+    training,
+    tuning,
+)
 from forecast_core.errors import ConfigError, ForecastError
 
 __all__ = ["build_app", "run"]
@@ -40,7 +50,7 @@ def build_app() -> typer.Typer:
             logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
         os.environ["FORECAST_TRACEBACK"] = "1" if traceback else ""
 
-    for module in (listing, training, tuning, scoring, predicting, serving, tracking, check):
+    for module in (listing, training, tuning, scoring, predicting, serving, exporting, tracking, check):
         module.add_to(app)
     plugins.call_isolated("forecast_commands", cli=app)
     return app

@@ -448,14 +448,15 @@ class Panel:
         return f"Panel({rows} rows x {items} items x {targets} targets, {self.freq}, {span})"
 
     def signature(self) -> Mapping[str, Any]:
-        """What a manifest or a request tells of a panel: names, frequency, zone and span, and smallest and
-        largest value of each column, as JSON values.
+        """What a manifest or a request tells of a panel: names, frequency, zone and span, ids of the first
+        ten items, and smallest and largest value of each column, as JSON values.
         """
         return {
             "type": "panel",
             "freq": str(self.freq),
             "tz": self.tz,
             "items": len(self.item_ids),
+            "item_ids": list(self.item_ids[:10]),
             "rows": self.known_rows,
             "target_names": list(self.target_names),
             "past_covariates": list(self.past_covariate_names),

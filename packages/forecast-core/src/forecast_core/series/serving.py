@@ -120,6 +120,13 @@ class SeriesRequest(ForecastRequest):
         ]
         return (*found, TensorSpec("timestamps", "BYTES", (-1,)), TensorSpec("item_ids", "BYTES", (-1,)))
 
+    @classmethod
+    def example(cls, info: ModelInfo, *, rows: int) -> dict[str, Any] | None:
+        """Waves within the range of training, up to where that ended; of the model's first two items."""
+        from forecast_core.series.example import example_body
+
+        return example_body(info, rows=rows)
+
 
 def as_targets(context: Columns, info: ModelInfo) -> Columns:
     """Columns of targets under the model's own name, where it has one target and the column is "target"."""

@@ -91,6 +91,13 @@ class ModelRequest(Body):
         """Inputs that a model's metadata show; none by default."""
         return ()
 
+    @classmethod
+    def example(cls, info: ModelInfo, *, rows: int) -> dict[str, Any] | None:
+        """A body that fits a fitted model, of about so many rows, its numbers made up within the range of
+        training; None where the task makes none (default).
+        """
+        return None
+
 
 class ForecastRequest(ModelRequest):
     """Body of a request for a forecast. horizon: default is the model's. quantile_levels: increasing;

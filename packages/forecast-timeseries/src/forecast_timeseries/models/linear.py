@@ -12,11 +12,13 @@ from forecast_core.artifacts import State
 from forecast_core.config import ModelConfig
 from forecast_core.data import Panel, PanelWindows
 from forecast_core.errors import DataError
+from forecast_core.exporting import WINDOW, Graph, GraphOutput
 from forecast_core.prediction import MixturePrediction, Prediction
 from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_timeseries.channels import Channels, ChannelScaling
 from forecast_timeseries.configs import LinearConfig
+from forecast_timeseries.inputs import Inputs
 from forecast_timeseries.known import (
     Known,
     channels_of,
@@ -234,6 +236,46 @@ class Linear(Predictor[Panel]):
     def _channels(self, panel: Panel) -> Channels:
         scaling = self._scaling.take(self._known.channels(panel))
         return Channels.of(panel, scaling=scaling, calendar=self.config.calendar)
+
+    # export
+
+    def _graph(self) -> Graph:
+        from forecast_timeseries.nn.linear_graph import RawLinear
+
+        self._need_fitted("export")
+        shape = (len(self._known.items), len(self._known.targets))
+        mean, scale = (each.reshape(shape) for each in (self._scaling.mean, self._scaling.scale))
+        spread = self._spread.reshape(*shape, -1)
+        inputs = Inputs(
+            self._known,
+            context=self._context,
+            horizon=self.config.horizon,
+            level=mean,
+            spread=scale,
+            times=1 if self.config.calendar else 0,
+            before=True,
+        )
+        axes = (WINDOW, "step", "target")
+        return Graph(
+            module=RawLinear(
+                weights=self._weights,
+                spread=spread,
+                mean=mean,
+                scale=scale,
+                calendar=self.config.calendar,
+                from_last=self.config.normalisation == "last",
+                least_spread=_LEAST_SPREAD,
+                resolution=_RESOLUTION,
+            ).eval(),
+            inputs=inputs.described(),
+            outputs=(
+                GraphOutput("mean", "mean of each step's Gaussian", axes),
+                GraphOutput("sigma", "standard deviation of each step's Gaussian", axes),
+            ),
+            feed=inputs.feed,
+            facts=inputs.facts(),
+            arrays={"mean": mean, "scale": scale, "spread": spread},
+        )
 
     # storage
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from forecast_core.artifacts import State
 from forecast_core.data import Panel, PanelWindows
 from forecast_core.errors import DataError, NotFittedError
+from forecast_core.exporting import Graph
 from forecast_core.losses import gaussian_nll, masked_reduce, pinball_loss
 from forecast_core.prediction import (
     ForecastPrediction,
@@ -33,13 +34,14 @@ from forecast_timeseries.known import (
     training_windows,
     validation_windows,
 )
+from forecast_timeseries.nn.graphs import network_graph
+from forecast_timeseries.nn.heads import gaussian, parameters
 from forecast_timeseries.nn.scaling import PanelScaling
 from forecast_timeseries.nn.tensors import Layout, Scaled, SeriesTensors, WindowBatch, WindowSource
 
 __all__ = ["NetworkForecaster"]
 
 _CHUNK = 4096  # windows predicted in one forward pass
-_SIGMA_FLOOR = 1e-3  # in normalised units
 _VALIDATION_WINDOWS = 20_000  # more are thinned out evenly, by origin
 
 
@@ -154,7 +156,7 @@ class NetworkForecaster(Predictor[Panel]):
             if config.head == "quantile":
                 each = pinball_loss(truth, out.output, levels=levels, reduction="none")
             elif config.head == "gaussian":
-                mean, sigma = _gaussian(out.output)
+                mean, sigma = gaussian(out.output)
                 each = gaussian_nll(truth, mean, sigmas=sigma, reduction="none")
             else:
                 error = out.output[..., 0] - truth
@@ -198,7 +200,8 @@ class NetworkForecaster(Predictor[Panel]):
         with torch.inference_mode():
             for chunk in torch.split(torch.arange(len(source), device=index.device), _CHUNK):
                 batch = source.batch(chunk)._replace(items=index[chunk])
-                parts.append(self._parameters(network(batch), windows.horizon))
+                found = parameters(self.config.head, network(batch), steps=windows.horizon)
+                parts.append([each.double().cpu().numpy() for each in found])
         shift, scale = (
             part["targets"][items][:, None, :, None] for part in (self._scaling.shift, self._scaling.scale)
         )
@@ -217,24 +220,24 @@ class NetworkForecaster(Predictor[Panel]):
             return MixturePrediction(weights=weights, means=location, sigmas=spread[0] * scale, **identity)
         return PointPrediction(values=location[..., 0], **identity)
 
-    def _parameters(self, out: Scaled, steps: int) -> list[np.ndarray]:
-        """Parameters of the head on the scale of training, [n, steps, target, out] each, in float64."""
-        shift, scale = out.shift[..., None], out.scale[..., None]
-        output = out.output[:, :steps]
-        if self.config.head == "quantile":
-            quantiles = (output * scale + shift).sort(dim=-1).values  # rearranged, so that none cross
-            return [quantiles.double().cpu().numpy()]
-        if self.config.head == "gaussian":
-            mean, sigma = _gaussian(output)
-            means = mean[..., None] * scale + shift
-            sigmas = sigma[..., None] * scale
-            return [means.double().cpu().numpy(), sigmas.double().cpu().numpy()]
-        return [(output * scale + shift).double().cpu().numpy()]
-
     def _fitted(self) -> nn.Module:
         if self._network is None:
             raise NotFittedError(f"{self.spec.id} has to be fitted first; call fit(train)")
         return self._network
+
+    # export
+
+    def _graph(self) -> Graph:
+        lags, calendar = self._given()
+        return network_graph(
+            self._fitted(),
+            config=self.config,
+            layout=self._layout,
+            known=self._known,
+            scaling=self._scaling,
+            lags=lags,
+            calendar=calendar,
+        )
 
     # storage
 
@@ -256,8 +259,3 @@ class NetworkForecaster(Predictor[Panel]):
         }
         network.load_state_dict(tensors)
         self._network = network.to(self.config.device).eval()
-
-
-def _gaussian(output: Tensor) -> tuple[Tensor, Tensor]:
-    mean, raw = output.unbind(-1)
-    return mean, nn.functional.softplus(raw) + _SIGMA_FLOOR

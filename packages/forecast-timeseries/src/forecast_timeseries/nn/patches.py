@@ -71,5 +71,5 @@ class PatchTransformerNetwork(nn.Module):
         tokens = self.embed(patches.permute(1, 2, 0, 3).flatten(2))  # [n*t, patch, model]
         hidden = self.encoder(self.dropout(tokens + self.place))
         output = self.out(self.dropout(hidden.flatten(1)))
-        output = output.view(len(values), t, self.horizon, self.outputs).transpose(1, 2)
+        output = output.view(values.shape[0], t, self.horizon, self.outputs).transpose(1, 2)
         return Scaled(output, shift, scale, values[:, context:], observed[:, context:] > 0)
