@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
 PACKAGES := forecast-core forecast-finance forecast-timeseries forecast-traffic forecast-vision
-CORE_EXTRAS       := torch,fabric,evaluate,plot,tune,track,serve,cli,test
+CORE_EXTRAS       := torch,fabric,lion,evaluate,plot,tune,track,serve,cli,test
 FINANCE_EXTRAS    := chronos,dataset,indices,lightgbm,splits
 TIMESERIES_EXTRAS := chronos,ets,gbm,pedestrians
 TRAFFIC_EXTRAS    := hdf,plot
