@@ -94,7 +94,10 @@ def test_photos_without_any_metadata_and_with_strange_one_are_predicted(fitted: 
         assert np.isfinite(p.probabilities).all()
 
 
-def test_a_second_training_decodes_no_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("keep_views", [None, 4])
+def test_a_second_training_decodes_no_photo(
+    keep_views: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from PIL import Image
 
     from forecast_vision.backbones.cache import shared_cache
@@ -108,14 +111,16 @@ def test_a_second_training_decodes_no_photo(tmp_path: Path, monkeypatch: pytest.
         Image.fromarray(photo.image).save(path)
         files.append(replace(photo, image=path))
     on_disk = PhotoSet(files)
-    options = {**SMALL, "cache": str(tmp_path / "cache")}
+    options = {**SMALL, "cache": str(tmp_path / "cache"), "keep_views": keep_views}
     first = fc.create_model("vision/roadwork", **options).fit(on_disk, seed=0).predict(on_disk)
     shared_cache.cache_clear()  # as in a new process
 
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a photo was decoded")
 
-    monkeypatch.setattr("forecast_vision.embedding.decode", refuse)
+    for module in ("embedding", "skipping", "views.extraction"):
+        monkeypatch.setattr(f"forecast_vision.{module}.decode", refuse)
+    monkeypatch.setattr(Image.Image, "load", refuse)  # what decodes a file, whoever calls it
     second = fc.create_model("vision/roadwork", **options).fit(on_disk, seed=0).predict(on_disk)
     assert first == second
     with pytest.raises(AssertionError, match="decoded"):

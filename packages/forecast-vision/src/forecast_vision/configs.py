@@ -109,8 +109,11 @@ class RoadworkConfig(FeatureConfig):
     max_epochs: Annotated[int, Search(5, 60)] = Field(default=30, ge=1, description="passes over the photos")
     batch_size: int = Field(default=16, ge=1, description="photos in a forward pass")
     accumulate: int = Field(default=2, ge=1, description="passes to a step")
-    learning_rate: Annotated[float, Search(1e-5, 3e-3, log=True)] = Field(
-        default=3e-4, gt=0, description="peak of the schedule"
+    optimizer: Literal["adamw", "lion"] = Field(
+        default="adamw", description="lion: from the library lion-pytorch"
+    )
+    learning_rate: Annotated[float | None, Search(1e-5, 3e-3, log=True)] = Field(
+        default=None, gt=0, description="peak of the schedule; none: 3e-4, and 1e-4 with lion"
     )
     weight_decay: float = Field(default=0.01, ge=0, description="decoupled decay of weights")
     warmup_steps: int = Field(
@@ -121,11 +124,17 @@ class RoadworkConfig(FeatureConfig):
         default=5, ge=1, description="epochs without better MCC on validation; none: all epochs"
     )
     precision: Literal["32", "bf16"] = Field(default="32", description="arithmetic of the network")
+    compile: bool = Field(default=False, description="compile training, or warn of why that failed and go on")
     calibration_folds: int = Field(
         default=5,
         ge=0,
         description="folds whose left-out photos give temperature and threshold; 0: neither is fitted",
     )
+
+    @property
+    def peak_rate(self) -> float:
+        """The learning rate that is meant: as given, or what suits the optimizer."""
+        return self.learning_rate or {"adamw": 3e-4, "lion": 1e-4}[self.optimizer]
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -19,6 +19,7 @@ from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_core.training import TrainingOptions, fit_network, training_device
 from forecast_vision.augmentation import Augmented, Plain, Transform
+from forecast_vision.backbones.cache import shared_cache
 from forecast_vision.calibration import best_threshold, calibrated, fit_temperature
 from forecast_vision.configs import RoadworkConfig
 from forecast_vision.features import check_backbone, features_of, loaded_backbone
@@ -95,9 +96,8 @@ class Roadwork(Predictor[PhotoSet]):
         photos = labelled("data", data, least=max(config.calibration_folds, 1))
         held = None if validation is None else labelled("validation", validation)
         records = [photo.metadata for photo in photos.photos]
-        auc = None
+        auc = metadata_auc(records, photos.labels, groups=photos.groups, text_fields=config.text_fields)
         if config.use_metadata:
-            auc = metadata_auc(records, photos.labels, groups=photos.groups, text_fields=config.text_fields)
             warn_of_leak(auc)
         self._vocabulary = Vocabulary.fit(records)
         bags = self.bags(photos, augmented=True)
@@ -139,7 +139,7 @@ class Roadwork(Predictor[PhotoSet]):
         keep = self.config.keep_views
         if keep is None or keep == _VIEWS:
             return np.ones((len(photos), _VIEWS), dtype=np.bool_)
-        return striking_views(photos.photos, keep)
+        return striking_views(photos.photos, keep, cache=shared_cache(self.config.cache))
 
     def _calibrate(
         self, photos: PhotoSet, bags: Bags, report: TrainingReport, *, seed: int
@@ -204,7 +204,8 @@ class Roadwork(Predictor[PhotoSet]):
                 max_epochs=o.max_epochs,
                 batch_size=o.batch_size,
                 accumulate=o.accumulate,
-                learning_rate=o.learning_rate,
+                optimizer=o.optimizer,
+                learning_rate=o.peak_rate,
                 weight_decay=o.weight_decay,
                 schedule="one-cycle",
                 warmup=min(o.warmup_steps / steps, 0.3),
@@ -212,6 +213,7 @@ class Roadwork(Predictor[PhotoSet]):
                 patience=o.patience,
                 device=o.device,
                 precision=o.precision,
+                compile=o.compile,
             ),
             seed=seed,
             validation=None if validation is None else WholeSet(validation),
