@@ -127,7 +127,11 @@ def mean_and_quantiles(
 
 def _nested(array: np.ndarray) -> Any:
     """Nested lists, None for what JSON has no number for."""
-    return (np.where(np.isfinite(array), array, None) if array.dtype.kind == "f" else array).tolist()
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        told = array.astype(object)
+        told[~np.isfinite(array)] = None
+        return told.tolist()
+    return array.tolist()
 
 
 def iso(stamps: np.ndarray) -> Any:
