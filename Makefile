@@ -11,7 +11,7 @@ CORE_EXTRAS       := torch,fabric,lion,evaluate,plot,tune,track,serve,cli,test
 FINANCE_EXTRAS    := chronos,dataset,indices,lightgbm,splits
 TIMESERIES_EXTRAS := chronos,ets,gbm,pedestrians
 TRAFFIC_EXTRAS    := hdf,plot
-VISION_EXTRAS     := dino,plot,text
+VISION_EXTRAS     := dino,lora,plot,text
 BUILD_TOOLS := hatchling editables setuptools
 DEV_TOOLS   := build mypy polars pyarrow pytest-xdist ruff scoringrules smartmoneyconcepts statsmodels ta \
   torch-geometric types-PyYAML utilsforecast
