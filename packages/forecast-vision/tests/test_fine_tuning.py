@@ -23,6 +23,7 @@ from forecast_vision import Photo, PhotoSet, backbones
 from forecast_vision.backbones.adapters import load_trained, merge_adapters, trained_state
 from forecast_vision.backbones.cache import shared_cache
 from forecast_vision.backbones.tuned import TunedBackbone
+from forecast_vision.nn.training import RoadworkLoss
 from forecast_vision.testing import sample_photos
 
 pytest.importorskip("peft")
@@ -246,7 +247,6 @@ def test_a_trained_backbone_tells_photos_left_out_better_than_a_frozen_one(folde
             for changes in ({}, {"fine_tuning": None})
         ]
         losses.append([fc.evaluate(m, test, metrics=["log_loss"]).metrics["log_loss"] for m in both])
-    print(losses)
     assert all(tuned < frozen for tuned, frozen in losses)  # type: ignore[operator]
 
 
@@ -328,7 +328,7 @@ def test_a_photo_that_is_gone_by_the_time_it_is_decoded_is_named(
             bags,
             model.network,
             config=config,
-            loss=model._loss(bags, config),
+            loss=RoadworkLoss.balanced(config, bags.labels),
             transforms=model._transforms(),
             seed=0,
         )

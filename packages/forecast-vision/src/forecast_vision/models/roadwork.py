@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 
 from forecast_core.artifacts import State
 from forecast_core.config import ModelConfig
 from forecast_core.errors import NotFittedError
-from forecast_core.metrics import score_metrics
 from forecast_core.prediction import ClassPrediction
 from forecast_core.predictor import Predictor
 from forecast_core.run import Run
@@ -22,7 +20,7 @@ from forecast_vision.augmentation import Augmented, Plain, Transform
 from forecast_vision.backbones.cache import EmbeddingCache, shared_cache
 from forecast_vision.backbones.protocol import Backbone
 from forecast_vision.backbones.tuned import TunedBackbone
-from forecast_vision.calibration import best_threshold, calibrated, fit_temperature
+from forecast_vision.calibration import TrainingReport, calibrate, calibrated
 from forecast_vision.configs import RoadworkConfig
 from forecast_vision.features import check_backbone, features_of, loaded_backbone
 from forecast_vision.fine_tuning import fine_tuned, restored, trainable_backbone
@@ -40,30 +38,11 @@ if TYPE_CHECKING:
     from forecast_core.compose.ensemble import EnsemblePredictor
     from forecast_vision.adaptation import AdaptationReport
 
-__all__ = ["Roadwork", "TrainingReport"]
+__all__ = ["Roadwork"]
 
 _VIEWS = 12
 _CHUNK = 256  # photos in one forward pass of the network
 _PHOTOS = 128  # photos whose features are held at once in prediction
-_METRICS = ("mcc", "accuracy", "precision", "recall", "f1", "auc", "ece", "log_loss")
-
-
-class TrainingReport(BaseModel):
-    """What training found out.
-
-    metadata_auc: how well metadata alone tells the label, None where it tells nothing; temperature,
-    threshold: fitted on photos that folds left out; out_of_fold: metrics of those photos, each told by a
-    network that was not trained on it, at even odds; folds: how many there were. The temperature was fitted
-    on the same photos, one number on all of them.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    metadata_auc: float | None = None
-    temperature: float = 1.0
-    threshold: float = 0.5
-    folds: int = 0
-    out_of_fold: dict[str, float | None] = {}
 
 
 class Roadwork(Predictor[PhotoSet]):
@@ -177,27 +156,7 @@ class Roadwork(Predictor[PhotoSet]):
             if backbone is not None:  # a backbone of this fold alone: nothing to keep
                 left = self.bags(photos.take(test.numpy()), backbone=backbone, cache=EmbeddingCache())
             logits[test.numpy()] = self.verdict(left, network=network)[0]
-        return self.calibration(report, logits, photos.labels, folds=folds)
-
-    def calibration(
-        self, report: TrainingReport, logits: np.ndarray, labels: np.ndarray, *, folds: int
-    ) -> TrainingReport:
-        """The report with temperature and threshold of logits [n, 2] that nobody was trained on."""
-        temperature = fit_temperature(logits, labels)
-        shares = calibrated(logits, temperature)
-        prediction = ClassPrediction(
-            item_ids=tuple(range(len(labels))), probabilities=shares, classes=CLASSES
-        )
-        known = np.ones(len(labels), dtype=np.bool_)
-        found = score_metrics(prediction, labels, known, list(_METRICS), missing="nan").overall
-        return report.model_copy(
-            update={
-                "temperature": temperature,
-                "threshold": best_threshold(labels, shares[:, 1]),
-                "folds": folds,
-                "out_of_fold": {k: None if v is None else float(v) for k, v in found.items()},
-            }
-        )
+        return calibrate(report, logits, photos.labels, folds=folds)
 
     def _trained_both(
         self,
@@ -218,18 +177,12 @@ class Roadwork(Predictor[PhotoSet]):
             bags,
             network,
             config=self.config,
-            loss=self._loss(bags, self.config),
+            loss=RoadworkLoss.balanced(self.config, bags.labels),
             transforms=self._transforms(),
             seed=seed,
             validation=validation,
             run=None if run is None else run.child("fine-tuning"),
         )
-
-    def _loss(self, bags: Bags, config: RoadworkConfig) -> RoadworkLoss:
-        count = torch.bincount(bags.labels, minlength=len(CLASSES)).float()
-        given = config.alpha
-        weights = count.sum() / (len(CLASSES) * count) if given is None else torch.tensor(given)
-        return RoadworkLoss(config, weights.to(config.device))
 
     def trained(
         self,
@@ -255,7 +208,7 @@ class Roadwork(Predictor[PhotoSet]):
         fit_network(
             network,
             bags,
-            self._loss(bags, o),
+            RoadworkLoss.balanced(o, bags.labels),
             options=TrainingOptions(
                 max_epochs=o.max_epochs,
                 batch_size=o.batch_size,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -109,6 +109,13 @@ class RoadworkLoss:
 
     def __init__(self, config: RoadworkConfig, weights: Tensor) -> None:
         self.config, self.weights = config, weights
+
+    @classmethod
+    def balanced(cls, config: RoadworkConfig, labels: Tensor) -> Self:
+        """With the weights of the configuration, or those that make both classes of `labels` count alike."""
+        count = torch.bincount(labels, minlength=2).float()
+        weights = count.sum() / (2 * count) if config.alpha is None else torch.tensor(config.alpha)
+        return cls(config, weights.to(config.device))
 
     def __call__(self, module: nn.Module, batch: Batch) -> Tensor:
         """The loss of a batch, a scalar."""
