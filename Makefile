@@ -7,11 +7,11 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
 PACKAGES := forecast-core forecast-finance forecast-timeseries forecast-traffic forecast-vision
-CORE_EXTRAS       := torch,fabric,evaluate,plot,tune,track,serve,cli,export,onnx,test
+CORE_EXTRAS       := torch,fabric,lion,evaluate,plot,tune,track,serve,cli,export,onnx,test
 FINANCE_EXTRAS    := chronos,dataset,indices,lightgbm,splits
 TIMESERIES_EXTRAS := chronos,ets,gbm,pedestrians
 TRAFFIC_EXTRAS    := hdf,plot
-VISION_EXTRAS     := dino,plot,text
+VISION_EXTRAS     := dino,lora,plot,text
 BUILD_TOOLS := hatchling editables setuptools
 DEV_TOOLS   := build mypy polars pyarrow pytest-xdist ruff scoringrules smartmoneyconcepts statsmodels ta \
   torch-geometric types-PyYAML utilsforecast

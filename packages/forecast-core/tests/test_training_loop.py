@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from forecast_core.errors import ConfigError, InvalidInputError, ShapeError
+from forecast_core.errors import ConfigError, InvalidInputError, MissingDependencyError, ShapeError
 from forecast_core.run import Run
-from forecast_core.training import DivergenceError, LossTerms, TrainingOptions, fit_network
+from forecast_core.training import DivergenceError, LossTerms, TrainingOptions, epoch_order, fit_network
 
 
 class Points:
@@ -454,6 +454,28 @@ def test_names_are_listed_without_torch():
         "assert 'fit_network' in dir(t); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_lion_steps_by_the_sign_of_its_momentum():
+    pytest.importorskip("lion_pytorch")
+    options_ = {"optimizer": "lion", "learning_rate": 0.01, "weight_decay": 0.1, "max_epochs": 1}
+    net, _ = fit(network(), Points(32), batch_size=16, **options_)
+    own, source = network(), Points(32)
+    momenta = [torch.zeros_like(p) for p in own.parameters()]
+    for index in epoch_order(32, 32, seed=0, epoch=1).split(16):
+        gradients = torch.autograd.grad(squared(own, source.batch(index)), list(own.parameters()))
+        with torch.no_grad():
+            for weight, momentum, gradient in zip(own.parameters(), momenta, gradients, strict=True):
+                weight.mul_(1 - 0.01 * 0.1)
+                weight.sub_(0.01 * torch.sign(0.9 * momentum + 0.1 * gradient))
+                momentum.mul_(0.99).add_(gradient, alpha=0.01)
+    torch.testing.assert_close(weights(net), weights(own))
+
+
+def test_lion_without_its_library_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("forecast_core.training.optimizers.find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r"forecast-core\[lion\]"):
+        fit(optimizer="lion")
 
 
 @pytest.mark.accelerator

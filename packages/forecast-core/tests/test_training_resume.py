@@ -241,6 +241,7 @@ CASES = [
     {},
     {"ema": 0.9},
     {"schedule": "cosine", "weight_decay": 0.1, "optimizer": "adam"},
+    {"optimizer": "lion", "weight_decay": 0.1},
     {"windows_per_epoch": 17, "accumulate": 2, "gradient_clip": 0.1},
     {"precision": "16"},
     {"precision": "16", "source": Points(scale=3000.0)},  # the first gradients overflow, the loss is rescaled

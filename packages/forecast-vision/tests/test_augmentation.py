@@ -9,6 +9,7 @@ import pytest
 
 from forecast_vision import extract_views, view_boxes
 from forecast_vision.augmentation import CAMERA, Augmented, Camera, Plain
+from forecast_vision.backbones import EmbeddingCache
 from forecast_vision.configs import AugmentationConfig
 from forecast_vision.photos import Photo
 from forecast_vision.skipping import striking_views, view_scores
@@ -102,7 +103,7 @@ def test_striking_views_hold_what_stands_out() -> None:
     assert scores.shape == (12,)
     names = [box.name for box in view_boxes(300, 400)]
     assert names[int(scores[1:].argmax()) + 1] == "tile-0-0"
-    kept = striking_views([photo], 3)
+    kept = striking_views([photo], 3, cache=EmbeddingCache())
     assert kept.sum() == 3
     assert kept[0, 0]
     assert kept[0, names.index("tile-0-0")]

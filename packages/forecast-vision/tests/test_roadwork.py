@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import forecast_core as fc
 from forecast_core.errors import (
@@ -94,7 +96,10 @@ def test_photos_without_any_metadata_and_with_strange_one_are_predicted(fitted: 
         assert np.isfinite(p.probabilities).all()
 
 
-def test_a_second_training_decodes_no_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("keep_views", [None, 4])
+def test_a_second_training_decodes_no_photo(
+    keep_views: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from PIL import Image
 
     from forecast_vision.backbones.cache import shared_cache
@@ -108,14 +113,16 @@ def test_a_second_training_decodes_no_photo(tmp_path: Path, monkeypatch: pytest.
         Image.fromarray(photo.image).save(path)
         files.append(replace(photo, image=path))
     on_disk = PhotoSet(files)
-    options = {**SMALL, "cache": str(tmp_path / "cache")}
+    options = {**SMALL, "cache": str(tmp_path / "cache"), "keep_views": keep_views}
     first = fc.create_model("vision/roadwork", **options).fit(on_disk, seed=0).predict(on_disk)
     shared_cache.cache_clear()  # as in a new process
 
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a photo was decoded")
 
-    monkeypatch.setattr("forecast_vision.embedding.decode", refuse)
+    for module in ("embedding", "skipping", "views.extraction"):
+        monkeypatch.setattr(f"forecast_vision.{module}.decode", refuse)
+    monkeypatch.setattr(Image.Image, "load", refuse)  # what decodes a file, whoever calls it
     second = fc.create_model("vision/roadwork", **options).fit(on_disk, seed=0).predict(on_disk)
     assert first == second
     with pytest.raises(AssertionError, match="decoded"):
@@ -181,10 +188,54 @@ def test_texts_of_positives_alone_warn_of_a_leak(photos: PhotoSet) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fc.create_model("vision/roadwork", **options).fit(leaking, seed=0)  # texts are off
+        blind = {**options, "use_metadata": False, "text_fields": ("scene_description",)}
+        unused: Any = fc.create_model("vision/roadwork", **blind).fit(leaking, seed=0)
+        assert unused.report.metadata_auc == 1.0  # told, but nothing to warn of
     model = fc.create_model("vision/roadwork", **options, text_fields=("scene_description",))
     with pytest.warns(MetadataLeakWarning, match=r"AUC of 1\.00"):
         model.fit(leaking, seed=0)
     assert model.report.metadata_auc == 1.0  # type: ignore[attr-defined]
+
+
+def test_lion_has_a_learning_rate_of_its_own() -> None:
+    pytest.importorskip("lion_pytorch")
+    rates = {}
+    for optimizer in ("adamw", "lion"):
+        metrics: list[Any] = []
+
+        class Listener:
+            def forecast_epoch_finished(
+                self, run: Any, epoch: int, metrics: Any, to: list[Any] = metrics
+            ) -> None:
+                to.append(metrics["learning_rate"])
+
+        options = {**SMALL, "learning_rate": None, "optimizer": optimizer, "calibration_folds": 0}
+        model = fc.create_model("vision/roadwork", **{**options, "warmup_steps": 0, "max_epochs": 30})
+        model.fit(sample_photos(), seed=0, run=fc.Run(listeners=[Listener()]))
+        rates[optimizer] = metrics[0]
+        assert model.config.peak_rate == {"adamw": 3e-4, "lion": 1e-4}[optimizer]  # type: ignore[attr-defined]
+    assert rates["lion"] == pytest.approx(rates["adamw"] / 3)
+
+
+def test_training_in_bf16_and_compiled_ends_near_plain_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = sample_photos()
+    compiled = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        compiled.append(len(inputs))
+        return graph.forward
+
+    plain_compile = torch.compile
+    monkeypatch.setattr("torch.compile", partial(plain_compile, backend=backend))
+    own = {**SMALL, "calibration_folds": 0, "dropout": 0.0, "drop_path": 0.0, "metadata_dropout": 0.0}
+    plain, half, fast = (
+        fc.create_model("vision/roadwork", **own, **changes).fit(photos, seed=0).predict(photos).probabilities  # type: ignore[attr-defined]
+        for changes in ({}, {"precision": "bf16"}, {"compile": True})
+    )
+    assert compiled
+    np.testing.assert_allclose(fast, plain, atol=1e-4)
+    np.testing.assert_allclose(half, plain, atol=0.05)
+    assert not np.array_equal(half, plain)
 
 
 def test_peers_are_compared_in_folds_that_keep_groups(photos: PhotoSet) -> None:

@@ -16,6 +16,7 @@ from forecast_core.errors import InvalidInputError, LeakError
 from forecast_core.metrics import score_metrics
 from forecast_core.predictor import Predictor
 from forecast_core.validation import whole
+from forecast_vision.calibration import TrainingReport, calibrate
 from forecast_vision.configs import RoadworkConfig
 from forecast_vision.metadata.encoding import positions_of
 from forecast_vision.photos import PhotoSet
@@ -23,7 +24,7 @@ from forecast_vision.regions import cluster_centres, nearest_centre
 from forecast_vision.samples import labelled
 
 if TYPE_CHECKING:
-    from forecast_vision.models.roadwork import Roadwork, TrainingReport
+    from forecast_vision.models.roadwork import Roadwork
 
 __all__ = ["AdaptationReport", "adapt", "adaptation_groups"]
 
@@ -116,7 +117,7 @@ def adapt(
         networks.append(network)
     mcc = tuple(_mcc(photos.labels[fold == k], logits[fold == k]) for k in range(folds))
     chosen = tuple(sorted(sorted(range(folds), key=lambda k: -mcc[k])[:top_k]))
-    training = model.calibration(model.report, logits, photos.labels, folds=folds)
+    training = calibrate(model.report, logits, photos.labels, folds=folds)
     members = [model.successor(config, networks[k], training, photos) for k in chosen]
     ensemble = cast(EnsemblePredictor, create_ensemble(members))
     report = AdaptationReport(

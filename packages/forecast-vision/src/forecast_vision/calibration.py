@@ -1,12 +1,58 @@
-"""From logits to probabilities that can be believed, and to a decision."""
+"""From logits to probabilities that can be believed, and to a decision; and what is known of both."""
 
 from __future__ import annotations
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
-__all__ = ["best_threshold", "calibrated", "fit_temperature"]
+from forecast_core.metrics import score_metrics
+from forecast_core.prediction import ClassPrediction
+from forecast_vision.photos import CLASSES
+
+__all__ = ["TrainingReport", "best_threshold", "calibrate", "calibrated", "fit_temperature"]
 
 _LOWEST, _HIGHEST = 0.05, 20.0
+_METRICS = ("mcc", "accuracy", "precision", "recall", "f1", "auc", "ece", "log_loss")
+
+
+class TrainingReport(BaseModel):
+    """What training found out.
+
+    metadata_auc: how well metadata alone tells the label, None where it tells nothing; temperature,
+    threshold: fitted on photos that folds left out; out_of_fold: metrics of those photos, each told by a
+    network that was not trained on it, at even odds; folds: how many there were. The temperature was fitted
+    on the same photos, one number on all of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metadata_auc: float | None = None
+    temperature: float = 1.0
+    threshold: float = 0.5
+    folds: int = 0
+    out_of_fold: dict[str, float | None] = {}
+
+
+def calibrate(
+    report: TrainingReport, logits: np.ndarray, labels: np.ndarray, *, folds: int
+) -> TrainingReport:
+    """The report with temperature, threshold and metrics of logits [n, 2] of photos not trained on.
+
+    labels: 0 or 1 [n]; folds: how many networks gave the logits.
+    """
+    temperature = fit_temperature(logits, labels)
+    shares = calibrated(logits, temperature)
+    prediction = ClassPrediction(item_ids=tuple(range(len(labels))), probabilities=shares, classes=CLASSES)
+    known = np.ones(len(labels), dtype=np.bool_)
+    found = score_metrics(prediction, labels, known, list(_METRICS), missing="nan").overall
+    return report.model_copy(
+        update={
+            "temperature": temperature,
+            "threshold": best_threshold(labels, shares[:, 1]),
+            "folds": folds,
+            "out_of_fold": {k: None if v is None else float(v) for k, v in found.items()},
+        }
+    )
 
 
 def calibrated(logits: np.ndarray, temperature: float) -> np.ndarray:

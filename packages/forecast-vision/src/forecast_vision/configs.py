@@ -9,7 +9,14 @@ from pydantic import Field, model_validator
 from forecast_core.config import ModelConfig, Search
 from forecast_core.errors import ConfigError
 
-__all__ = ["AugmentationConfig", "FeatureConfig", "LogisticConfig", "PriorConfig", "RoadworkConfig"]
+__all__ = [
+    "AugmentationConfig",
+    "FeatureConfig",
+    "FineTuningConfig",
+    "LogisticConfig",
+    "PriorConfig",
+    "RoadworkConfig",
+]
 
 TextField = Literal["scene_description", "travel_alteration", "city"]
 
@@ -28,6 +35,25 @@ class AugmentationConfig(ModelConfig):
     operations: int = Field(default=2, ge=0, le=9, description="random operations a photo (RandAugment)")
     magnitude: float = Field(default=9.0, ge=0, le=30, description="strength of random operations, of 30")
     cutout: int = Field(default=16, ge=0, description="side of the hole in each view, in pixels of 224")
+
+
+class FineTuningConfig(ModelConfig):
+    """How a transformer is trained further on photos, after the network that looks at its features."""
+
+    rank: int = Field(default=8, ge=0, le=256, description="of low-rank adapters in attention; 0: none")
+    alpha: float = Field(default=16.0, gt=0, description="scale of adapters, times their rank")
+    blocks: int = Field(default=1, ge=0, description="last blocks that are trained whole, without adapters")
+    max_epochs: int = Field(default=5, ge=1, description="passes over the photos")
+    batch_size: int = Field(default=4, ge=1, description="photos in a forward pass")
+    accumulate: int = Field(default=4, ge=1, description="passes to a step")
+    learning_rate: float = Field(default=1e-4, gt=0, description="peak of the schedule")
+    weight_decay: float = Field(default=0.01, ge=0, description="decoupled decay of weights")
+
+    @model_validator(mode="after")
+    def _trains(self) -> Self:
+        if not self.rank and not self.blocks:
+            raise ConfigError("FineTuningConfig.rank", "is at least 1 where no block is trained", got=0)
+        return self
 
 
 class FeatureConfig(ModelConfig):
@@ -109,8 +135,11 @@ class RoadworkConfig(FeatureConfig):
     max_epochs: Annotated[int, Search(5, 60)] = Field(default=30, ge=1, description="passes over the photos")
     batch_size: int = Field(default=16, ge=1, description="photos in a forward pass")
     accumulate: int = Field(default=2, ge=1, description="passes to a step")
-    learning_rate: Annotated[float, Search(1e-5, 3e-3, log=True)] = Field(
-        default=3e-4, gt=0, description="peak of the schedule"
+    optimizer: Literal["adamw", "lion"] = Field(
+        default="adamw", description="lion: from the library lion-pytorch"
+    )
+    learning_rate: Annotated[float | None, Search(1e-5, 3e-3, log=True)] = Field(
+        default=None, gt=0, description="peak of the schedule; none: 3e-4, and 1e-4 with lion"
     )
     weight_decay: float = Field(default=0.01, ge=0, description="decoupled decay of weights")
     warmup_steps: int = Field(
@@ -121,11 +150,20 @@ class RoadworkConfig(FeatureConfig):
         default=5, ge=1, description="epochs without better MCC on validation; none: all epochs"
     )
     precision: Literal["32", "bf16"] = Field(default="32", description="arithmetic of the network")
+    compile: bool = Field(default=False, description="compile training, or warn of why that failed and go on")
+    fine_tuning: FineTuningConfig | None = Field(
+        default=None, description="how the backbone, a transformer, is trained further; none: it is frozen"
+    )
     calibration_folds: int = Field(
         default=5,
         ge=0,
         description="folds whose left-out photos give temperature and threshold; 0: neither is fitted",
     )
+
+    @property
+    def peak_rate(self) -> float:
+        """The learning rate that is meant: as given, or what suits the optimizer."""
+        return self.learning_rate or {"adamw": 3e-4, "lion": 1e-4}[self.optimizer]
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -137,6 +175,9 @@ class RoadworkConfig(FeatureConfig):
             raise ConfigError("RoadworkConfig.num_key_heads", rule, got=self.num_key_heads)
         if self.calibration_folds == 1:
             raise ConfigError("RoadworkConfig.calibration_folds", "is 0 or at least 2", got=1)
+        if self.fine_tuning is not None and (self.merge or self.compile):
+            name, got = ("merge", self.merge) if self.merge else ("compile", self.compile)
+            raise ConfigError(f"RoadworkConfig.{name}", "is left out with fine_tuning", got=got)
         if self.alpha is not None and min(self.alpha) <= 0:
             raise ConfigError("RoadworkConfig.alpha", "holds positive weights", got=self.alpha)
         if any(abs(a) > 90 or abs(b) > 180 for a, b in self.region):

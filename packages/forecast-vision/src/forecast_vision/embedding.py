@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -15,7 +16,17 @@ from forecast_vision.views.boxes import view_boxes
 from forecast_vision.views.decoding import decode, image_size
 from forecast_vision.views.extraction import sufficient_scale
 
-__all__ = ["embed_photos"]
+__all__ = ["embed_photos", "naming"]
+
+
+@contextmanager
+def naming(photo: Photo, place: int) -> Iterator[None]:
+    """Within, what is wrong with a photo becomes a DataError that names it."""
+    try:
+        yield
+    except InvalidInputError as error:
+        name = photo.name or f"photo-{place}"
+        raise DataError("photos", f"can be read ({error})", place=f"{place} ({name})") from error
 
 
 def embed_photos(
@@ -35,7 +46,7 @@ def embed_photos(
     """
     features: np.ndarray | None = None
     for k, photo in enumerate(photos):
-        try:
+        with naming(photo, k):
             found = _embed(
                 photo,
                 backbone,
@@ -44,9 +55,6 @@ def embed_photos(
                 transforms=transforms,
                 wanted=None if views is None else views[k],
             )
-        except InvalidInputError as error:
-            name = photo.name or f"photo-{k}"
-            raise DataError("photos", f"can be read ({error})", place=f"{k} ({name})") from error
         if features is None:
             features = np.empty((len(photos), *found.shape), dtype=np.float32)
         features[k] = found

@@ -8,7 +8,7 @@ import numpy as np
 
 from forecast_core.errors import ArtifactIntegrityError, ConfigError
 from forecast_vision.augmentation import Plain, Transform
-from forecast_vision.backbones.cache import shared_cache
+from forecast_vision.backbones.cache import EmbeddingCache, shared_cache
 from forecast_vision.backbones.protocol import Backbone
 from forecast_vision.backbones.registry import load_backbone
 from forecast_vision.configs import FeatureConfig
@@ -33,14 +33,19 @@ def features_of(
     *,
     transforms: Sequence[Transform] = (Plain(),),
     views: np.ndarray | None = None,
+    backbone: Backbone | None = None,
+    cache: EmbeddingCache | None = None,
 ) -> np.ndarray:
-    """float32 [photo, transform, view, feature_dim]; see `embed_photos`."""
-    backbone = loaded_backbone(config)
+    """float32 [photo, transform, view, feature_dim]; see `embed_photos`.
+
+    backbone, cache: others than those of the configuration.
+    """
+    backbone = loaded_backbone(config) if backbone is None else backbone
     return embed_photos(
         photos.photos,
         backbone,
         size=config.view_size or backbone.size,
-        cache=shared_cache(config.cache),
+        cache=shared_cache(config.cache) if cache is None else cache,
         transforms=transforms,
         views=views,
     )

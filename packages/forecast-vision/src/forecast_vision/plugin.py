@@ -32,6 +32,7 @@ def forecast_tasks() -> list[TaskSpec]:
             baseline="vision/prior",
             objective="log_loss",
             sample_data="forecast_vision.testing:sample_photos",
+            request="forecast_vision.serving:PhotoRequest",
         )
     ]
 

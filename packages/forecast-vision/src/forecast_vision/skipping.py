@@ -7,23 +7,37 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from forecast_vision.backbones.cache import EmbeddingCache, bag_key
 from forecast_vision.photos import Photo
 from forecast_vision.views.boxes import view_boxes
-from forecast_vision.views.decoding import decode
+from forecast_vision.views.decoding import decode, image_size
 
 __all__ = ["striking_views", "view_scores"]
 
 _SIDE = 96  # pixels of the longer side of the small picture
 
 
-def striking_views(photos: Sequence[Photo], keep: int) -> np.ndarray:
-    """The views to keep, bool [photo, 12]: the global one and those of the highest `view_scores`."""
+def striking_views(photos: Sequence[Photo], keep: int, *, cache: EmbeddingCache) -> np.ndarray:
+    """The views to keep, bool [photo, 12]: the global one and those of the highest `view_scores`.
+
+    Scores are kept in the cache beside features, so that a photo is looked at once.
+    """
     chosen = np.zeros((len(photos), 12), dtype=np.bool_)
     for k, photo in enumerate(photos):
-        order = np.argsort(-view_scores(photo)[1:], kind="stable")[: keep - 1] + 1
+        order = np.argsort(-_scores(photo, cache)[1:], kind="stable")[: keep - 1] + 1
         chosen[k, 0] = True
         chosen[k, order] = True
     return chosen
+
+
+def _scores(photo: Photo, cache: EmbeddingCache) -> np.ndarray:
+    key = bag_key(photo.content_hash, augmentation="plain", size=_SIDE, checkpoint="view scores 1")
+    whole = [(0, 0, *image_size(photo.image))]
+    known = cache.get(key, whole)[0]
+    if known is None:
+        known = view_scores(photo).astype(np.float32)
+        cache.put(key, whole, known[None])
+    return known
 
 
 def view_scores(photo: Photo) -> np.ndarray:

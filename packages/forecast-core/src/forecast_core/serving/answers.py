@@ -53,13 +53,16 @@ class ForecastAnswer(BaseModel):
 
 
 class ClassAnswer(BaseModel):
-    """Classes. probabilities: [item][class]; labels: the most probable class of each item."""
+    """Classes. probabilities: [item][class]; labels: the most probable class of each item; aux: whatever else
+    the model tells, by name, such as a decision at a threshold of its own; null for what is no number.
+    """
 
     model: ModelVersion
     item_ids: list[str | int]
     classes: list[str]
     probabilities: Numbers
     labels: list[str]
+    aux: dict[str, JsonValue]
 
 
 class OtherAnswer(BaseModel):
@@ -99,6 +102,7 @@ def answer_of(
             classes=list(prediction.classes),
             probabilities=prediction.probabilities.tolist(),
             labels=prediction.labels(),
+            aux={name: _nested(array) for name, array in prediction.aux.items()},
         )
     content: Any = json.loads(prediction.to_json())
     return OtherAnswer.model_construct(model=version, prediction=content)
@@ -119,6 +123,15 @@ def mean_and_quantiles(
     if not (np.isfinite(mean).all() and np.isfinite(quantiles).all()):
         raise InvalidInputError("prediction", "is finite", hint="ask about smaller numbers")
     return mean, given, quantiles
+
+
+def _nested(array: np.ndarray) -> Any:
+    """Nested lists, None for what JSON has no number for."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        told = array.astype(object)
+        told[~np.isfinite(array)] = None
+        return told.tolist()
+    return array.tolist()
 
 
 def iso(stamps: np.ndarray) -> Any:

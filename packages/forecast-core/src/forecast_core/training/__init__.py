@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         read_checkpoint as read_checkpoint,
         write_checkpoint as write_checkpoint,
     )
+    from forecast_core.training.compiling import CompileWarning as CompileWarning
     from forecast_core.training.contract import (
         BatchSource as BatchSource,
         EpochRecord as EpochRecord,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "averaging": ("WeightAverage",),
     "checkpoints": ("Checkpoint", "read_checkpoint", "write_checkpoint"),
+    "compiling": ("CompileWarning",),
     "contract": ("BatchSource", "EpochRecord", "LossTerms", "TrainingResult"),
     "divergence": ("DivergenceError",),
     "engine": ("training_device",),

@@ -19,6 +19,7 @@ from forecast_core.training.checkpoints import Checkpoint, read_checkpoint, writ
 from forecast_core.training.contract import BatchSource, EpochRecord, Loss, LossTerms, TrainingResult
 from forecast_core.training.divergence import DivergenceError, check_losses, check_weights
 from forecast_core.training.engine import Engine, open_engine
+from forecast_core.training.optimizers import make_optimizer
 from forecast_core.training.options import TrainingOptions
 from forecast_core.training.randomness import Stream, deterministic_algorithms, epoch_order, seeded
 from forecast_core.training.schedules import rate_factor
@@ -113,13 +114,14 @@ class _Training:
         self.validation, self.validation_loss = validation, validation_loss
         self.network = network.to(engine.device)
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
-        self.optimizer = optimizer(
-            self.parameters, lr=options.learning_rate, weight_decay=options.weight_decay
-        )
+        self.optimizer = make_optimizer(options, self.parameters)
         self.optimizer.zero_grad()  # gradients left by an earlier use
         self.settings = run_settings(network, options, seed=seed, source=source, validation=validation)
         self.module = engine.prepare(network, self.optimizer)
+        if options.compile:
+            from forecast_core.training.compiling import Compiled
+
+            self.module = Compiled(self.module)
         self.average = None if options.ema is None else WeightAverage(self.parameters, options.ema)
         self.stopping = EarlyStopping(options.patience, options.min_delta)
         self.best: dict[str, Any] | None = None

@@ -23,9 +23,10 @@ class TrainingOptions(ModelConfig):
     max_epochs: int = Field(ge=1, description="passes over (sampled) windows, at most")
     batch_size: int = Field(ge=1, description="windows in one forward pass")
     learning_rate: float = Field(gt=0, description="peak of the schedule")
-    optimizer: Literal["adam", "adamw"] = Field(
+    optimizer: Literal["adam", "adamw", "lion"] = Field(
         default="adamw",
-        description="adam adds weight_decay to the gradient, adamw shrinks weights apart from it",
+        description="adam adds weight_decay to the gradient, adamw and lion shrink weights apart from it; "
+        "lion wants about a third of adamw's learning rate",
     )
     weight_decay: float = Field(default=0.0, ge=0, description="pull of weights towards zero")
     windows_per_epoch: int | None = Field(
@@ -55,6 +56,10 @@ class TrainingOptions(ModelConfig):
     )
     precision: Literal["32", "bf16", "16"] = Field(
         default="32", description="arithmetic of the forward pass; weights stay as they are"
+    )
+    compile: bool = Field(
+        default=False,
+        description="compile the training pass with torch.compile, or warn of why that failed and go on",
     )
     device: str = Field(default="cpu", description="cpu, cuda, cuda:N, or another device of torch")
     deterministic: bool = Field(

@@ -8,7 +8,10 @@ from forecast_core.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from forecast_vision.backbones.cache import EmbeddingCache as EmbeddingCache
-    from forecast_vision.backbones.protocol import Backbone as Backbone
+    from forecast_vision.backbones.protocol import (
+        Backbone as Backbone,
+        TrainableBackbone as TrainableBackbone,
+    )
     from forecast_vision.backbones.registry import (
         available_backbones as available_backbones,
         backbone_spec as backbone_spec,
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "cache": ("EmbeddingCache",),
-    "protocol": ("Backbone",),
+    "protocol": ("Backbone", "TrainableBackbone"),
     "registry": ("available_backbones", "backbone_spec", "load_backbone"),
     "token_merging": ("bipartite_matching",),
 }

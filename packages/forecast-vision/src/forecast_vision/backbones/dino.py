@@ -15,11 +15,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint as recomputed
 
 from forecast_core.errors import ArtifactError
 from forecast_core.training import training_device
+from forecast_vision.backbones.adapters import trainable_copy
 from forecast_vision.backbones.protocol import check_views
 from forecast_vision.backbones.token_merging import bipartite_matching, merge_tokens
 
@@ -44,7 +46,7 @@ class Dino:
         config = _config(folder, family)
         self.name: str = family
         self._device, self._merge = training_device(device), merge
-        self._model: Any = _model(folder, family).to(self._device).eval()
+        self._model: Any = _model(folder, family).to(self._device).eval().requires_grad_(False)
         self.feature_dim, self.patch = int(config["hidden_size"]), int(config["patch_size"])
         best = {"dinov2": 518, "dinov3": 512}[family]
         self.size = best - best % self.patch
@@ -66,6 +68,23 @@ class Dino:
             )
             parts.append(tokens[:, 0].float().cpu().numpy())
         return np.concatenate(parts)
+
+    def trainable(self, *, rank: int, alpha: float, blocks: int, seed: int) -> nn.Module:
+        """See `TrainableBackbone`; adapters are those of queries and values, as in LoRA's paper."""
+        layers, norm = {"dinov2": ("encoder.layer", "layernorm"), "dinov3": ("model.layer", "norm")}[
+            self.name
+        ]
+        copy = trainable_copy(
+            self._model,
+            blocks=[f"{layers}.{k}" for k in range(len(self._model.get_submodule(layers)))],
+            layers=("attention.q_proj", "attention.v_proj"),
+            norm=norm,
+            last=blocks,
+            rank=rank,
+            alpha=alpha,
+            seed=seed,
+        )
+        return _Trainable(copy, self._mean, self._std)
 
     def _merged(self, pixels: Tensor) -> Tensor:
         """Tokens after the last normalisation, merged on the way, [n, token, d]."""
@@ -102,6 +121,27 @@ class Dino:
         angles = 2 * pi * places[:, :, None] * frequency  # [patch, 2, head_dim / 4]
         turned: Tensor = angles.flatten(1).tile(2)[None]
         return turned
+
+
+class _Trainable(nn.Module):
+    """Views uint8 [n, 3, S, S] to class tokens [n, d]; what gradients need is computed again, few views at a
+    time, so that memory does not grow with a photo's twelve.
+    """
+
+    def __init__(self, model: nn.Module, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.model, self._mean, self._std = model, mean, std
+
+    def forward(self, views: Tensor) -> Tensor:
+        parts = torch.split(views, _VIEWS)
+        if torch.is_grad_enabled():
+            return torch.cat([recomputed(self._tokens, some, use_reentrant=False) for some in parts])
+        return torch.cat([self._tokens(some) for some in parts])
+
+    def _tokens(self, views: Tensor) -> Tensor:
+        pixels = (views.float() / 255 - self._mean) / self._std
+        out: Tensor = self.model(pixel_values=pixels).last_hidden_state[:, 0]
+        return out
 
 
 def _attention(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from forecast_core.errors import InvalidInputError, ShapeError
 
-__all__ = ["Backbone", "check_views"]
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["Backbone", "TrainableBackbone", "check_views"]
 
 
 @runtime_checkable
@@ -27,6 +30,20 @@ class Backbone(Protocol):
 
     def embed(self, views: np.ndarray) -> np.ndarray:
         """Features float32 [n, feature_dim] of views uint8 [n, 3, S, S]; each of its own view alone."""
+        ...
+
+
+@runtime_checkable
+class TrainableBackbone(Backbone, Protocol):
+    """A backbone that can be trained further."""
+
+    def trainable(self, *, rank: int, alpha: float, blocks: int, seed: int) -> nn.Module:
+        """A network that gives the same features until it is trained, on the backbone's device.
+
+        It takes views, a tensor uint8 [n, 3, S, S], to features [n, feature_dim]. Trained are, and alone
+        require a gradient: adapters of some rank, and all of the last `blocks`. All other weights are the
+        backbone's own and stay as they are. Raises ConfigError for more blocks than there are.
+        """
         ...
 
 

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
 
 from forecast_core.artifacts import State
 from forecast_core.config import ModelConfig
 from forecast_core.errors import NotFittedError
-from forecast_core.metrics import score_metrics
 from forecast_core.prediction import ClassPrediction
 from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_core.training import TrainingOptions, fit_network, training_device
 from forecast_vision.augmentation import Augmented, Plain, Transform
-from forecast_vision.calibration import best_threshold, calibrated, fit_temperature
+from forecast_vision.backbones.cache import EmbeddingCache, shared_cache
+from forecast_vision.backbones.protocol import Backbone
+from forecast_vision.backbones.tuned import TunedBackbone
+from forecast_vision.calibration import TrainingReport, calibrate, calibrated
 from forecast_vision.configs import RoadworkConfig
 from forecast_vision.features import check_backbone, features_of, loaded_backbone
+from forecast_vision.fine_tuning import fine_tuned, restored, trainable_backbone
 from forecast_vision.leaks import metadata_auc, warn_of_leak
 from forecast_vision.metadata.encoding import Vocabulary, encode
 from forecast_vision.nn.metadata import MetadataBatch
@@ -36,40 +38,23 @@ if TYPE_CHECKING:
     from forecast_core.compose.ensemble import EnsemblePredictor
     from forecast_vision.adaptation import AdaptationReport
 
-__all__ = ["Roadwork", "TrainingReport"]
+__all__ = ["Roadwork"]
 
 _VIEWS = 12
 _CHUNK = 256  # photos in one forward pass of the network
 _PHOTOS = 128  # photos whose features are held at once in prediction
-_METRICS = ("mcc", "accuracy", "precision", "recall", "f1", "auc", "ece", "log_loss")
-
-
-class TrainingReport(BaseModel):
-    """What training found out.
-
-    metadata_auc: how well metadata alone tells the label, None where it tells nothing; temperature,
-    threshold: fitted on photos that folds left out; out_of_fold: metrics of those photos, each told by a
-    network that was not trained on it, at even odds; folds: how many there were. The temperature was fitted
-    on the same photos, one number on all of them.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    metadata_auc: float | None = None
-    temperature: float = 1.0
-    threshold: float = 0.5
-    folds: int = 0
-    out_of_fold: dict[str, float | None] = {}
 
 
 class Roadwork(Predictor[PhotoSet]):
-    """Views through a frozen backbone, gated attention between them, metadata where there is some.
+    """Views through a backbone, gated attention between them, metadata where there is some.
 
     Training embeds each photo and its changed copies once, through the cache, and then works on features
-    alone. `calibration_folds` networks are trained besides the one kept: their left-out photos give
-    temperature and threshold. A prediction's `aux` holds "view_weights" [photo, 12], as `view_boxes` orders,
-    and "decision" [photo]: 1 where the probability reaches the threshold, which is in `metadata`. Photos
-    whose label is not known are left out of training. Sources: those of the blocks in `nn`.
+    alone. With `fine_tuning` the backbone is trained next, on photos decoded anew in each epoch: no feature
+    of a backbone in training is kept, and those of a trained one are kept under a hash of their own.
+    `calibration_folds` models are trained besides the one kept: their left-out photos give temperature and
+    threshold. A prediction's `aux` holds "view_weights" [photo, 12], as `view_boxes` orders, and "decision"
+    [photo]: 1 where the probability reaches the threshold, which is in `metadata`. Photos whose label is not
+    known are left out of training. Sources: those of the blocks in `nn`.
     """
 
     config_class: ClassVar[type[ModelConfig]] = RoadworkConfig
@@ -77,6 +62,7 @@ class Roadwork(Predictor[PhotoSet]):
     config: RoadworkConfig
 
     _network: RoadworkNetwork | None = None
+    _backbone: TunedBackbone | None = None  # where it has been trained; else that of the configuration
     _vocabulary: Vocabulary
     _report = TrainingReport()
     _seen: frozenset[str] = frozenset()
@@ -95,32 +81,41 @@ class Roadwork(Predictor[PhotoSet]):
         photos = labelled("data", data, least=max(config.calibration_folds, 1))
         held = None if validation is None else labelled("validation", validation)
         records = [photo.metadata for photo in photos.photos]
-        auc = None
+        auc = metadata_auc(records, photos.labels, groups=photos.groups, text_fields=config.text_fields)
         if config.use_metadata:
-            auc = metadata_auc(records, photos.labels, groups=photos.groups, text_fields=config.text_fields)
             warn_of_leak(auc)
         self._vocabulary = Vocabulary.fit(records)
-        bags = self.bags(photos, augmented=True)
+        frozen = loaded_backbone(config) if config.fine_tuning is None else trainable_backbone(config)
+        bags = self.bags(photos, augmented=True, backbone=frozen)
         report = TrainingReport(metadata_auc=auc)
         if config.calibration_folds:
             report = self._calibrate(photos, bags, report, seed=seed)
-        checked = None if held is None else self.bags(held)
-        self._network = self.trained(bags, seed=seed, validation=checked, run=run)
+        checked = None if held is None else (held, self.bags(held, backbone=frozen))
+        self._backbone, self._network = self._trained_both(
+            photos, bags, seed=seed, validation=checked, run=run
+        )
         self._report = report
         self._seen = frozenset(photo.content_hash for each in (photos, held) if each for photo in each.photos)
 
-    def bags(self, photos: PhotoSet, *, augmented: bool = False, transform: Transform | None = None) -> Bags:
+    def bags(
+        self,
+        photos: PhotoSet,
+        *,
+        augmented: bool = False,
+        transform: Transform | None = None,
+        backbone: Backbone | None = None,
+        cache: EmbeddingCache | None = None,
+    ) -> Bags:
         """Features, labels and metadata of some photos as tensors, with changed copies where asked for.
 
-        transform: what is done to the photos first; nothing by default.
+        transform: what is done to the photos first; nothing by default. backbone, cache: others than this
+        model's.
         """
         config = self.config
-        transforms: list[Transform] = [Plain() if transform is None else transform]
-        if augmented:
-            numbers = range(1, config.augmentations + 1)
-            transforms += [Augmented(config.augmentation, number) for number in numbers]
+        transforms = self._transforms() if augmented else [Plain() if transform is None else transform]
         mask = self._kept(photos)
-        features = features_of(photos, config, transforms=transforms, views=mask)
+        own = self._backbone if backbone is None else backbone
+        features = features_of(photos, config, transforms=transforms, views=mask, backbone=own, cache=cache)
         records = [photo.metadata for photo in photos.photos]
         arrays = encode(records, self._vocabulary, text_fields=config.text_fields)
         weights = None
@@ -135,11 +130,16 @@ class Roadwork(Predictor[PhotoSet]):
             weights=weights,
         )
 
+    def _transforms(self) -> list[Transform]:
+        """How a photo becomes the bags that are trained on: as it is, and changed."""
+        numbers = range(1, self.config.augmentations + 1)
+        return [Plain(), *(Augmented(self.config.augmentation, number) for number in numbers)]
+
     def _kept(self, photos: PhotoSet) -> np.ndarray:
         keep = self.config.keep_views
         if keep is None or keep == _VIEWS:
             return np.ones((len(photos), _VIEWS), dtype=np.bool_)
-        return striking_views(photos.photos, keep)
+        return striking_views(photos.photos, keep, cache=shared_cache(self.config.cache))
 
     def _calibrate(
         self, photos: PhotoSet, bags: Bags, report: TrainingReport, *, seed: int
@@ -149,28 +149,39 @@ class Roadwork(Predictor[PhotoSet]):
         logits = np.empty((len(photos), len(CLASSES)))
         for k in range(folds):
             train, test = (torch.from_numpy(np.flatnonzero(m)) for m in (fold != k, fold == k))
-            network = self.trained(bags.take(train), seed=seed + k + 1)
-            logits[test.numpy()] = self.verdict(bags.take(test), network=network)[0]
-        return self.calibration(report, logits, photos.labels, folds=folds)
+            backbone, network = self._trained_both(
+                photos.take(train.numpy()), bags.take(train), seed=seed + k + 1
+            )
+            left = bags.take(test)
+            if backbone is not None:  # a backbone of this fold alone: nothing to keep
+                left = self.bags(photos.take(test.numpy()), backbone=backbone, cache=EmbeddingCache())
+            logits[test.numpy()] = self.verdict(left, network=network)[0]
+        return calibrate(report, logits, photos.labels, folds=folds)
 
-    def calibration(
-        self, report: TrainingReport, logits: np.ndarray, labels: np.ndarray, *, folds: int
-    ) -> TrainingReport:
-        """The report with temperature and threshold of logits [n, 2] that nobody was trained on."""
-        temperature = fit_temperature(logits, labels)
-        shares = calibrated(logits, temperature)
-        prediction = ClassPrediction(
-            item_ids=tuple(range(len(labels))), probabilities=shares, classes=CLASSES
-        )
-        known = np.ones(len(labels), dtype=np.bool_)
-        found = score_metrics(prediction, labels, known, list(_METRICS), missing="nan").overall
-        return report.model_copy(
-            update={
-                "temperature": temperature,
-                "threshold": best_threshold(labels, shares[:, 1]),
-                "folds": folds,
-                "out_of_fold": {k: None if v is None else float(v) for k, v in found.items()},
-            }
+    def _trained_both(
+        self,
+        photos: PhotoSet,
+        bags: Bags,
+        *,
+        seed: int,
+        validation: tuple[PhotoSet, Bags] | None = None,
+        run: Run | None = None,
+    ) -> tuple[TunedBackbone | None, RoadworkNetwork]:
+        """A network trained on some photos, and the backbone where that is trained too."""
+        held = None if validation is None else validation[1]
+        network = self.trained(bags, seed=seed, validation=held, run=run)
+        if self.config.fine_tuning is None:
+            return None, network
+        return fine_tuned(
+            photos,
+            bags,
+            network,
+            config=self.config,
+            loss=RoadworkLoss.balanced(self.config, bags.labels),
+            transforms=self._transforms(),
+            seed=seed,
+            validation=validation,
+            run=None if run is None else run.child("fine-tuning"),
         )
 
     def trained(
@@ -193,18 +204,17 @@ class Roadwork(Predictor[PhotoSet]):
             network = self._build(bags.features.shape[-1], o)
         if start is not None:
             network.load_state_dict(start.state_dict())
-        count = torch.bincount(bags.labels, minlength=len(CLASSES)).float()
-        weights = count.sum() / (len(CLASSES) * count) if o.alpha is None else torch.tensor(o.alpha)
         steps = o.max_epochs * -(-len(bags) // (o.batch_size * o.accumulate))
         fit_network(
             network,
             bags,
-            RoadworkLoss(o, weights.to(o.device)),
+            RoadworkLoss.balanced(o, bags.labels),
             options=TrainingOptions(
                 max_epochs=o.max_epochs,
                 batch_size=o.batch_size,
                 accumulate=o.accumulate,
-                learning_rate=o.learning_rate,
+                optimizer=o.optimizer,
+                learning_rate=o.peak_rate,
                 weight_decay=o.weight_decay,
                 schedule="one-cycle",
                 warmup=min(o.warmup_steps / steps, 0.3),
@@ -212,6 +222,7 @@ class Roadwork(Predictor[PhotoSet]):
                 patience=o.patience,
                 device=o.device,
                 precision=o.precision,
+                compile=o.compile,
             ),
             seed=seed,
             validation=None if validation is None else WholeSet(validation),
@@ -334,6 +345,7 @@ class Roadwork(Predictor[PhotoSet]):
         """A fitted model of another network, trained on from this one's on some photos."""
         model = Roadwork(config, spec=self.spec)
         model._vocabulary, model._network, model._report = self._vocabulary, network, report
+        model._backbone = self._backbone
         model._seen = self._seen | {photo.content_hash for photo in photos.photos}
         trained_on = f"{self.info.trained_on}{photos.fingerprint()}".encode()
         update = {
@@ -347,6 +359,8 @@ class Roadwork(Predictor[PhotoSet]):
 
     def _state(self) -> State:
         arrays = {f"network.{k}": v.cpu().numpy() for k, v in self.network.state_dict().items()}
+        if self._backbone is not None:
+            arrays |= {f"backbone.{name}": value for name, value in self._backbone.state.items()}
         known = {
             "features": self.network.embed[0].in_features,
             "backbone": loaded_backbone(self.config).checkpoint_hash,
@@ -363,10 +377,18 @@ class Roadwork(Predictor[PhotoSet]):
         self._report = TrainingReport.model_validate(known["report"])
         self._seen = frozenset(known["seen"])
         network = self._build(int(known["features"]), self.config)
-        tensors = {
-            name.removeprefix("network."): torch.from_numpy(np.array(value))
-            for name, value in state.arrays.items()
-            if name.startswith("network.")
-        }
-        network.load_state_dict(tensors)
+        network.load_state_dict(_tensors(state, "network."))
+        tuned = _tensors(state, "backbone.")
+        if bool(tuned) != (self.config.fine_tuning is not None):
+            raise ValueError("weights of a backbone are there if and only if it was trained")
+        self._backbone = restored(self.config, tuned) if tuned else None
         self._network = network.to(self.config.device).eval()
+
+
+def _tensors(state: State, prefix: str) -> dict[str, torch.Tensor]:
+    """The arrays of a part of a model, by their names in it."""
+    return {
+        name.removeprefix(prefix): torch.from_numpy(np.array(value))
+        for name, value in state.arrays.items()
+        if name.startswith(prefix)
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from forecast_vision.metadata.encoding import NULL
 from forecast_vision.nn.metadata import MetadataBatch
 from forecast_vision.nn.roadwork import Verdict
 
-__all__ = ["Bags", "RoadworkLoss", "WholeSet", "matthews_loss"]
+__all__ = ["Bags", "Batch", "RoadworkLoss", "WholeSet", "drawn", "matthews_loss"]
 
 _TIE = 1e-3  # weight of the cross entropy, which only tells apart epochs of one MCC
 
@@ -65,18 +65,23 @@ class Bags:
 
     def batch(self, index: Tensor) -> Batch:
         """The photos at `index`, or as many drawn by weight, with two different bags of each."""
-        if self.weights is not None:
-            index = torch.multinomial(self.weights, len(index), replacement=True)
-        count = self.features.shape[1]
-        first = torch.randint(count, (len(index),), device=index.device)
-        step = 1 + torch.randint(max(count - 1, 1), (len(index),), device=index.device)
+        index, first, second = drawn(index, self.features.shape[1], self.weights)
         return Batch(
             self.features[index, first],
-            self.features[index, (first + step) % count],
+            self.features[index, second],
             self.mask[index],
             self.labels[index],
             self.metadata.take(index),
         )
+
+
+def drawn(index: Tensor, count: int, weights: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Photos at `index`, or as many drawn with odds `weights`; of each, the numbers of two different bags."""
+    if weights is not None:
+        index = torch.multinomial(weights, len(index), replacement=True)
+    first = torch.randint(count, (len(index),), device=index.device)
+    step = 1 + torch.randint(max(count - 1, 1), (len(index),), device=index.device)
+    return index, first, (first + step) % count
 
 
 class WholeSet:
@@ -104,6 +109,13 @@ class RoadworkLoss:
 
     def __init__(self, config: RoadworkConfig, weights: Tensor) -> None:
         self.config, self.weights = config, weights
+
+    @classmethod
+    def balanced(cls, config: RoadworkConfig, labels: Tensor) -> Self:
+        """With the weights of the configuration, or those that make both classes of `labels` count alike."""
+        count = torch.bincount(labels, minlength=2).float()
+        weights = count.sum() / (2 * count) if config.alpha is None else torch.tensor(config.alpha)
+        return cls(config, weights.to(config.device))
 
     def __call__(self, module: nn.Module, batch: Batch) -> Tensor:
         """The loss of a batch, a scalar."""
