@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -259,3 +260,13 @@ def test_an_exported_folder_holds_a_checked_graph_and_its_scaling(
         name, *_, apart, _, largest = line.split()
         assert name in ("mean", "sigma")
         assert float(apart) <= 1e-5 * float(largest)
+
+
+def test_the_python_of_the_export_guide_runs_as_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    guide = Path(__file__).parents[3] / "docs" / "export.md"
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", guide.read_text(), flags=re.DOTALL):
+        exec(compile(block, guide.name, "exec"), names)
