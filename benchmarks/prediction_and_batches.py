@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 import forecast_core as fc
-from forecast_core.data import PanelWindows
 from forecast_core.series.sample import sample_panel
 from forecast_timeseries.nn.scaling import PanelScaling
 from forecast_timeseries.nn.tensors import SeriesTensors
@@ -58,8 +57,9 @@ def main() -> int:
             "timeseries/lstm", context_length=context, horizon=12, max_epochs=1, windows_per_epoch=256
         ).fit(one, seed=0)
         network = model._network
-        windows = PanelWindows(one, context, 12, np.array([len(one) - 1]), np.array([0]))
-        source = model._source(windows, extra=12)
+        source = model._tensors(one, extra=12).source(
+            np.array([len(one) - 1]), np.array([0]), context=context, horizon=12
+        )
         batch = source.batch(torch.arange(1))
         with torch.inference_mode():
             single, bare = best_in_turn(lambda m=model, p=one: m.predict(p), lambda n=network, b=batch: n(b))  # type: ignore[misc]
