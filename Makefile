@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+OTHERS := .venv-interop
 JOBS   ?= 2
 
 PACKAGES := forecast-core forecast-finance forecast-timeseries forecast-traffic forecast-vision
@@ -21,7 +22,7 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 export MPLBACKEND := Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench build clean
+.PHONY: help install demo test interop check format bench build clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +51,14 @@ demo: install ## Train and compare models on real pedestrian counts, and write a
 test: install ## Run the test suite; ARGS="-m slow" or a path narrows or widens it
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
+interop: install $(OTHERS)/.installed ## Ask the server with KServe's client and types, in an environment of theirs
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m interop tests/test_interop.py
+
+$(OTHERS)/.installed: tests/interop/requirements.txt
+	@"$(PYTHON)" -m venv $(OTHERS)
+	@$(OTHERS)/bin/python -m pip --quiet --quiet --disable-pip-version-check install -r $<
+	@touch $@
+
 check: install ## Lint, check the formatting, check the types
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
@@ -70,6 +79,6 @@ build: install ## Build a wheel of each package into dist/
 	  $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist "packages/$$package" || exit 1; done
 	@ls dist/*.whl
 
-clean: ## Remove .venv, wheels and caches; runs and reports stay
-	@rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## Remove the environments, wheels and caches; runs and reports stay
+	@rm -rf $(VENV) $(OTHERS) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find packages examples tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import forecast_core as fc
+from forecast_core import registry
 from forecast_core.cli.app import run
 from forecast_core.errors import (
     ArtifactError,
@@ -78,6 +79,46 @@ def test_a_predictor_is_exported_like_its_artifact(artifact: Path, tmp_path: Pat
     assert made.name == "other"
     assert "forecast serve other=model" in (made.path / "README.md").read_text()
     assert "/models/other/predict" in (made.path / "client.py").read_text()
+
+
+def test_the_card_tells_the_scores_it_is_given(artifact: Path, tmp_path: Path) -> None:
+    panel = sample_panel(rows=200)
+    model = fc.load_model(artifact)
+    result = fc.backtest(
+        [model], panel, start=panel.timestamps[150], horizon=6, stride=6, metrics=["mae", "mase"]
+    )
+    (tmp_path / "metrics.json").write_text(result.to_json())
+    for k, scores in enumerate((result, tmp_path / "metrics.json")):
+        folder = fc.export(model, tmp_path / f"a{k}", scores=scores).path
+        card = (folder / "MODEL_CARD.md").read_text()
+        own = result["series/seasonal-naive"].metrics
+        assert f"| series/seasonal-naive | {own['mae']:.4g} | {own['mase']:.4g} |" in card
+        assert f"On {len(result.windows)} windows of 6 steps from 2024-01-07" in card
+        told = json.loads((folder / "metadata.json").read_text())["scores"]
+        assert told["scores"][0]["metrics"]["mae"] == own["mae"]
+    for text, reason in (
+        ("{}", "is a backtest"),
+        ("[", "is a backtest"),
+        (result.to_json(), "holds those of"),
+    ):
+        (tmp_path / "metrics.json").write_text(text.replace("series/seasonal-naive", "series/other"))
+        with pytest.raises(InvalidInputError, match=reason):
+            fc.export(artifact, tmp_path / "b", scores=tmp_path / "metrics.json")
+    with pytest.raises(InvalidInputError, match="is a file of scores"):
+        fc.export(artifact, tmp_path / "b", scores=tmp_path / "nothing.json")
+    assert names(tmp_path) == ["a0", "a1", "metrics.json", "runs"]
+
+
+def test_a_model_that_cannot_be_served_comes_without_a_server(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = registry.task_spec
+    monkeypatch.setattr(registry, "task_spec", lambda name: real(name).model_copy(update={"request": None}))
+    folder = fc.export(artifact, tmp_path / "a").path
+    assert names(folder) == ["MODEL_CARD.md", "README.md", "metadata.json", "model", "requirements.txt"]
+    readme = (folder / "README.md").read_text()
+    assert "forecast serve" not in readme
+    assert 'load_model("model").predict(data)' in readme
 
 
 def test_requirements_are_the_exact_versions_installed_here(artifact: Path, tmp_path: Path) -> None:

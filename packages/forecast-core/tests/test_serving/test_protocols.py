@@ -62,6 +62,15 @@ def test_inference_is_the_typed_prediction_in_tensors(client: Any, body: Any, ne
     assert found["timestamps"].tolist() == typed["timestamps"]
 
 
+def test_a_model_named_in_the_body_is_that_of_the_address(client: Any, body: Any) -> None:
+    asked = tensors(body)
+    named = client.post(INFER, {**asked, "model_name": "daily"})
+    assert named.json() == client.post(INFER, asked).json()
+    refused = client.post(INFER, {**asked, "model_name": "weekly"})
+    assert refused.status_code == 422
+    assert refused.json()["error"].startswith("model_name: is that of the address, 'daily'")
+
+
 def test_outputs_are_those_asked_for(client: Any, body: Any) -> None:
     wanted = {**tensors(body), "outputs": [{"name": "timestamps"}, {"name": "mean"}]}
     assert [each["name"] for each in client.post(INFER, wanted).json()["outputs"]] == ["timestamps", "mean"]

@@ -28,6 +28,7 @@ def export(
         "--onnx/--no-onnx",
         help="Demand an ONNX file, or leave it out; default: where the model has one.",
     ),
+    scores: Path = typer.Option(None, help="metrics.json of the model's run, for its card."),
     wheels: Path = typer.Option(None, help="Folder of wheels, of which those needed are copied."),
     replace: bool = typer.Option(False, "--replace", help="Put it in the place of an older export."),
     uri: str = URI,
@@ -37,7 +38,7 @@ def export(
     from forecast_core.exporting import export as write
 
     model = _source(artifact, uri)
-    made = write(model, folder, name=name, onnx=onnx, wheels=wheels, replace=replace)
+    made = write(model, folder, name=name, onnx=onnx, scores=scores, wheels=wheels, replace=replace)
     if as_json:
         told = {"path": str(made.path), "name": made.name, "onnx": made.onnx, "files": list(made.files)}
         typer.echo(json.dumps(told))

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from forecast_core import registry
 from forecast_core.exporting.describing import Subject
+from forecast_core.exporting.scores import ScoreTable
 from forecast_core.exporting.tables import table
 
 __all__ = ["model_card"]
@@ -22,8 +23,7 @@ _MIND = """\
   that nothing was altered, not who made it.
 """
 _UNSCORED = """\
-The artifact records no scores. `forecast evaluate model --data FILE` gives them on data of yours, beside the
-naive baseline.
+None were given. `forecast evaluate model --data FILE` scores it on data of yours, beside the naive baseline.
 """
 
 
@@ -32,7 +32,6 @@ def model_card(subject: Subject) -> str:
     manifest = subject.manifest
     spec = registry.model_spec(manifest.spec_id)
     learnt = {**manifest.data, **manifest.lineage}
-    scores = [(name, f"{value:.6g}") for name, value in manifest.metrics.items()]
     return f"""\
 # Model card: {subject.name}
 
@@ -47,10 +46,24 @@ def model_card(subject: Subject) -> str:
 {table(("option", "value"), [(key, _cell(value)) for key, value in manifest.config.items()])}
 ## Scores
 
-{table(("metric", "value"), scores) if scores else _UNSCORED}
+{_UNSCORED if subject.scores is None else _scored(subject.scores)}
 ## Mind
 
 {_MIND}"""
+
+
+def _scored(told: ScoreTable) -> str:
+    steps = "" if told.horizon is None else f" of {told.horizon} steps"
+    rows = [
+        (
+            each.label,
+            *("-" if (value := each.metrics.get(m)) is None else f"{value:.4g}" for m in told.metrics),
+        )
+        for each in told.scores
+    ]
+    return (
+        f"On {told.windows} windows{steps} from {told.start} on:\n\n{table(('model', *told.metrics), rows)}"
+    )
 
 
 def _cell(value: JsonValue) -> str:

@@ -14,6 +14,7 @@ from forecast_core.artifacts import Manifest, State
 from forecast_core.exporting.graph import Graph
 from forecast_core.exporting.onnx_file import TOLERANCE
 from forecast_core.exporting.requirements import Needed
+from forecast_core.exporting.scores import ScoreTable
 
 __all__ = ["FORMAT", "Subject", "described_graph", "metadata"]
 
@@ -23,7 +24,10 @@ _VERSION = 1
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A model to export: its served name, its artifact, its graph if it has one, and what it needs."""
+    """A model to export: its served name, its artifact, its graph if it has one, and what it needs.
+
+    is_served: whether its task describes requests; has_request: whether there is one to try.
+    """
 
     name: str
     manifest: Manifest
@@ -32,6 +36,8 @@ class Subject:
     without_graph: str
     packages: Needed
     ours: Sequence[str]
+    scores: ScoreTable | None
+    is_served: bool
     has_request: bool
     has_wheels: bool
     onnx_packages: Mapping[str, str]
@@ -55,7 +61,7 @@ def metadata(subject: Subject, files: Mapping[str, str]) -> str:
         "config": manifest.config,
         "data": manifest.data,
         "lineage": manifest.lineage,
-        "metrics": manifest.metrics,
+        "scores": None if subject.scores is None else subject.scores.model_dump(mode="json"),
         "packages": {"saved_with": manifest.packages, "required": dict(subject.packages)},
         "arrays": {
             name: {"dtype": str(array.dtype), "shape": list(array.shape)}

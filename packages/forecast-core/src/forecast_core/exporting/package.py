@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -29,9 +29,13 @@ from forecast_core.exporting.graph import Graph
 from forecast_core.exporting.onnx_file import need_onnx, to_onnx
 from forecast_core.exporting.readme import readme
 from forecast_core.exporting.requirements import needed, wheels_of
+from forecast_core.exporting.scores import score_table
 from forecast_core.predictor import Predictor
 from forecast_core.serving.request import ModelRequest
 from forecast_core.serving.sources import check_name
+
+if TYPE_CHECKING:
+    from forecast_core.evaluation import Backtest
 
 __all__ = ["Exported", "export"]
 
@@ -58,6 +62,7 @@ def export(
     *,
     name: str | None = None,
     onnx: bool | None = None,
+    scores: Backtest | str | PathLike[str] | None = None,
     wheels: str | PathLike[str] | None = None,
     replace: bool = False,
 ) -> Exported:
@@ -68,8 +73,9 @@ def export(
     `onnx/` holds it as ONNX, compared with torch beforehand, beside examples and the arrays of its scaling.
 
     model: a predictor, or the folder of a saved one. name: to serve it under; default: that of `path`.
-    onnx: True demands an ONNX file, False leaves it out; None: where the model offers one. wheels: a folder
-    of wheels, of which those needed are copied; it has to hold those of core and the model's plugin.
+    onnx: True demands an ONNX file, False leaves it out; None: where the model offers one. scores: a
+    backtest that the model took part in, or the metrics.json of its run, for the model card. wheels: a
+    folder of wheels, of which those needed are copied; it has to hold those of core and the model's plugin.
     replace: put it in the place of an older export.
 
     Everything is written beside `path` and put there in one step, so that on an error nothing has changed.
@@ -104,6 +110,8 @@ def export(
             without_graph=reason,
             packages=packages,
             ours=ours,
+            scores=None if scores is None else score_table(scores, model_id=manifest.spec_id),
+            is_served=loaded.task.request is not None,
             has_request=body is not None,
             has_wheels=wheels is not None,
             onnx_packages={} if graph is None else {lib: version(lib) for lib in ("numpy", "onnxruntime")},
@@ -111,9 +119,10 @@ def export(
         texts = {
             "README.md": readme(subject),
             "MODEL_CARD.md": model_card(subject),
-            "client.py": client(served),
             "requirements.txt": _requirements(subject),
         }
+        if subject.is_served:
+            texts["client.py"] = client(served)
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
         hashes = {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in _files(folder)}

@@ -33,7 +33,7 @@ def readme(subject: Subject) -> str:
     return f"""\
 # {name}
 
-The model `{subject.manifest.spec_id}`, ready to be served. [MODEL_CARD.md](MODEL_CARD.md) says what it is;
+The model `{subject.manifest.spec_id}`, ready to be used. [MODEL_CARD.md](MODEL_CARD.md) says what it is;
 `metadata.json` says it to programs.
 
 ## Install
@@ -45,10 +45,25 @@ python3 -m venv .venv
 .venv/bin/python -m pip install -r requirements.txt{links}
 ```
 
+{_about_serving(subject)}## Without this SDK
+
+{_about_onnx(subject)}"""
+
+
+def _about_serving(subject: Subject) -> str:
+    if not subject.is_served:
+        return """\
+## Use
+
+Its task describes no request, so that it is not served. In Python, in that environment:
+`forecast_core.load_model("model").predict(data)`.
+
+"""
+    return f"""\
 ## Serve
 
 ```sh
-.venv/bin/forecast serve {name}=model --port 8080
+.venv/bin/forecast serve {subject.name}=model --port 8080
 ```
 
 It listens on loopback only; beyond that it wants an API key (`FORECAST_API_KEY`).
@@ -63,9 +78,7 @@ python3 client.py request.json http://127.0.0.1:8080
 
 In Python, in the environment of the server: `forecast_core.load_model("model").predict(data)`.
 
-## Without this SDK
-
-{_about_onnx(subject)}"""
+"""
 
 
 def _about_onnx(subject: Subject) -> str:

@@ -73,9 +73,12 @@ class OutputTensor(Body):
 
 
 class InferenceRequest(Body):
-    """Body of `/v2/models/{name}/infer`. parameters: plain fields of the task's request."""
+    """Body of `/v2/models/{name}/infer`. parameters: plain fields of the task's request. model_name: that of
+    the address, which KServe's client writes here too.
+    """
 
     id: str | None = Field(default=None, max_length=200)
+    model_name: Name | None = None
     parameters: dict[str, Scalar] = Field(default_factory=dict)
     inputs: list[InputTensor] = Field(min_length=1, max_length=100)
     outputs: list[OutputTensor] | None = None
@@ -135,6 +138,8 @@ def inference(model: ServedModel, body: bytes, limits: Limits) -> Work:
 
     def ask(loaded: Loaded) -> list[Question]:
         request = InferenceRequest.model_validate_json(body)
+        if request.model_name not in (None, model.name):
+            raise RequestError.one("model_name", f"is that of the address, {model.name!r}, or left out")
         typed = model.request.model_validate_json(to_json(_fields(request)))
         asked.extend((request, typed))
         return [question_of(typed, loaded, limits)]

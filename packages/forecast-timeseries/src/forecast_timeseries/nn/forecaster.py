@@ -258,4 +258,4 @@ class NetworkForecaster(Predictor[Panel]):
             if name.startswith("network.")
         }
         network.load_state_dict(tensors)
-        self._network = network.to(self.config.device).eval()
+        self._network = network.to(training_device(self.config.device)).eval()
