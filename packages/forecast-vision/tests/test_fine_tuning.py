@@ -266,6 +266,19 @@ def test_it_is_calibrated_out_of_fold_stopped_by_validation_and_resumed(
     assert again.predict(held) == model.predict(held)
 
 
+def test_training_that_ends_worse_on_validation_than_it_began_is_dropped(folders: dict[str, str]) -> None:
+    train, held = sample_photos(seed=1, photos=24), sample_photos(seed=3, photos=24)
+    wild = {"rank": 4, "blocks": 2, "max_epochs": 1, "batch_size": 4, "learning_rate": 3.0}
+    tuned, frozen = (
+        fc.create_model("vision/roadwork", **options(folders, fine_tuning=each, max_epochs=8))
+        .fit(train, validation=held, seed=0)
+        .predict(held)
+        .probabilities  # type: ignore[attr-defined]
+        for each in (wild, None)
+    )
+    np.testing.assert_allclose(tuned, frozen, atol=1e-5)
+
+
 def test_a_tuned_model_is_adapted_on_its_own_features(fitted: Any, tmp_path: Path) -> None:
     target = sample_photos(seed=5, photos=18)
     ensemble, report = fitted.adapt(target, n_splits=3, top_k=1, lr=1e-3, epochs=1)
