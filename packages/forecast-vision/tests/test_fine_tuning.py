@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +198,21 @@ def test_a_saved_model_holds_what_was_trained_and_no_frozen_weight(
     assert sum(arrays[name].size for name in kept) < 0.5 * frozen
     adapters = sum(arrays[name].size for name in kept if ".lora_" in name)
     assert adapters == 2 * 2 * (4 * 32 + 32 * 4)  # two blocks, queries and values, rank 4
+
+
+@pytest.mark.slow
+def test_loading_a_tuned_model_never_touches_pickle(fitted: Any, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "m")
+    code = f"""
+import sys
+events = []
+sys.addaudithook(lambda name, args: events.append(name) if name.startswith("pickle.") else None)
+import forecast_core as fc
+from forecast_vision.testing import sample_photos
+fc.load_model({str(tmp_path / "m")!r}).predict(sample_photos(photos=3))
+assert not events, events
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 def test_a_backbone_in_training_neither_fills_nor_reads_the_cache(
