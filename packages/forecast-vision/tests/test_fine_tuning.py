@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +200,21 @@ def test_a_saved_model_holds_what_was_trained_and_no_frozen_weight(
     assert adapters == 2 * 2 * (4 * 32 + 32 * 4)  # two blocks, queries and values, rank 4
 
 
+@pytest.mark.slow
+def test_loading_a_tuned_model_never_touches_pickle(fitted: Any, tmp_path: Path) -> None:
+    fitted.save(tmp_path / "m")
+    code = f"""
+import sys
+events = []
+sys.addaudithook(lambda name, args: events.append(name) if name.startswith("pickle.") else None)
+import forecast_core as fc
+from forecast_vision.testing import sample_photos
+fc.load_model({str(tmp_path / "m")!r}).predict(sample_photos(photos=3))
+assert not events, events
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
 def test_a_backbone_in_training_neither_fills_nor_reads_the_cache(
     fitted: Any, folders: dict[str, str], tmp_path: Path
 ) -> None:
@@ -264,6 +281,19 @@ def test_it_is_calibrated_out_of_fold_stopped_by_validation_and_resumed(
     again = fc.create_model("vision/roadwork", **own)
     again.fit(train, validation=held, seed=0, run=fc.Run(tmp_path / "run", resume=True))
     assert again.predict(held) == model.predict(held)
+
+
+def test_training_that_ends_worse_on_validation_than_it_began_is_dropped(folders: dict[str, str]) -> None:
+    train, held = sample_photos(seed=1, photos=24), sample_photos(seed=3, photos=24)
+    wild = {"rank": 4, "blocks": 2, "max_epochs": 1, "batch_size": 4, "learning_rate": 3.0}
+    tuned, frozen = (
+        fc.create_model("vision/roadwork", **options(folders, fine_tuning=each, max_epochs=8))
+        .fit(train, validation=held, seed=0)
+        .predict(held)
+        .probabilities  # type: ignore[attr-defined]
+        for each in (wild, None)
+    )
+    np.testing.assert_allclose(tuned, frozen, atol=1e-5)
 
 
 def test_a_tuned_model_is_adapted_on_its_own_features(fitted: Any, tmp_path: Path) -> None:

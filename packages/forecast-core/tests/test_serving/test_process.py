@@ -215,3 +215,15 @@ def test_a_new_artifact_is_served_without_a_pause(
             break
     assert sorted(steps for _, steps in set(seen)) == [6, 9]
     assert [steps for _, steps in seen] == sorted(steps for _, steps in seen)  # and never back
+
+
+def test_limits_of_the_command_are_those_of_the_server(monkeypatch, tmp_path):
+    import forecast_core.serving as serving
+    from forecast_core.cli.app import run
+
+    asked = {}
+    monkeypatch.setattr(serving, "serve", lambda sources, **options: asked.update(options))
+    limits = ["--max-wait", "5", "--max-body", "1000", "--max-streams", "3"]
+    assert run(["serve", str(tmp_path), *limits]) == 0
+    found = asked["limits"]
+    assert (found.max_wait, found.max_body, found.max_streams) == (5.0, 1000, 3)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 
+import torch
 from torch import Tensor
 
 from forecast_core.errors import ConfigError
@@ -61,15 +62,17 @@ def fine_tuned(
     """The backbone trained further, and the network trained on with it; the one given stays as it is.
 
     known: of the photos, whose features are not looked at; transforms: how photos become bags. With
-    validation the epoch of the best MCC on it is kept.
+    validation the epoch of the best MCC on it is kept, or what training began with where that was no worse.
     """
     backbone, o = trainable_backbone(config), _options(config)
     size = config.view_size or backbone.size
     trained = backbone.trainable(rank=o.rank, alpha=o.alpha, blocks=o.blocks, seed=seed)
-    tuned = TunedNetwork(trained, deepcopy(network))
+    tuned = TunedNetwork(trained, deepcopy(network)).to(config.device)
     held = None
     if validation is not None:
-        held = WholePixels(PixelBags(validation[0], (Plain(),), size=size, known=validation[1]))
+        held = PixelBags(validation[0], (Plain(),), size=size, known=validation[1])
+    begun = {name: value.clone() for name, value in tuned.state_dict().items()}
+    loss_before = None if held is None else _validation_loss(tuned, held)
     fit_network(
         tuned,
         PixelBags(photos, transforms, size=size, known=known),
@@ -89,10 +92,12 @@ def fine_tuned(
             precision=config.precision,
         ),
         seed=seed,
-        validation=held,
+        validation=None if held is None else WholePixels(held),
         validation_loss=tuned_matthews_loss,  # type: ignore[arg-type]
         run=run,
     )
+    if held is not None and loss_before is not None and loss_before <= _validation_loss(tuned, held):
+        tuned.load_state_dict(begun)
     return TunedBackbone(backbone, trained), tuned.head.eval()
 
 
@@ -102,6 +107,11 @@ def restored(config: RoadworkConfig, state: dict[str, Tensor]) -> TunedBackbone:
     network = backbone.trainable(rank=o.rank, alpha=o.alpha, blocks=o.blocks, seed=0)
     load_trained(network, state)
     return TunedBackbone(backbone, network)
+
+
+@torch.no_grad()
+def _validation_loss(tuned: TunedNetwork, held: PixelBags) -> float:
+    return float(tuned_matthews_loss(tuned.eval(), held))
 
 
 def _options(config: RoadworkConfig) -> FineTuningConfig:

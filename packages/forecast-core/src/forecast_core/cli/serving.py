@@ -37,6 +37,9 @@ def serve(
         2.0, min=0.0, help="How often folders are looked at for a new model; 0: never."
     ),
     max_body: int = typer.Option(8 * 2**20, min=1, help="Bytes a request's body may have."),
+    max_wait: float = typer.Option(
+        0.2, min=0.001, help="Seconds a request may be expected to wait before it is refused."
+    ),
     max_streams: int = typer.Option(10_000, min=0, help="Streams that are kept at a time."),
     as_json: bool = JSON,
 ) -> None:
@@ -69,7 +72,7 @@ def serve(
         port=port,
         keys=serving.ApiKeys.find(api_key_file),
         insecure=insecure,
-        limits=serving.Limits(max_body=max_body, max_streams=max_streams),
+        limits=serving.Limits(max_body=max_body, max_wait=max_wait, max_streams=max_streams),
         reload_seconds=reload_seconds,
         announce=announce,
     )
