@@ -19,7 +19,8 @@ OPTIONS: dict[str, Any] = {
     "windows_per_epoch": 4096,
     "batch_size": 64,
     "learning_rate": 4e-3,
-    "num_layers": 1,
+    "dropout": 0.3,
+    "ema": 0.99,
 }
 STRIDE = 2
 
