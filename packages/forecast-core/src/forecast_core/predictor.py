@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from forecast_core import registry
 from forecast_core.artifacts import Manifest, State, read_artifact, write_artifact
 from forecast_core.config import ModelConfig
-from forecast_core.data.protocols import Described, Extendable, HasHistory, Windows
+from forecast_core.data.protocols import Extendable, HasHistory, Windows
 from forecast_core.data.reading import (
     fingerprint_of,
     known_timeline,
@@ -403,9 +403,10 @@ class Predictor(ABC, Generic[D]):
             self._check_traits(argument, data)
 
     def _check_traits(self, argument: str, data: Any) -> None:
-        if not isinstance(data, Described):
+        traits = getattr(data, "traits", None)  # of `Described`, told without the cost of isinstance
+        if traits is None:
             return
-        refused = sorted(self.spec.capabilities.refuses(data.traits()))
+        refused = sorted(self.spec.capabilities.refuses(traits()))
         if refused:
             raise CapabilityError(
                 f"{argument}: {self.spec.id} does not take {', '.join(refused)}; leave them out (covariates: "

@@ -67,9 +67,9 @@ def calendar_features(timestamps: np.ndarray, names: Sequence[str], *, tz: str |
         raise InvalidInputError(
             "names", "are calendar features", got=repr(unknown), hint=near_misses(unknown, CALENDAR_FEATURES)
         )
-    local = local_time(timestamps, tz)
     if not names:
-        return np.empty((*local.shape, 0))
+        return np.empty((*np.shape(timestamps), 0))
+    local = local_time(timestamps, tz)
     return np.stack([CALENDAR_FEATURES[name](local) for name in names], axis=-1)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -106,7 +108,7 @@ class ForecastPrediction(Prediction):
         if self.steps is not None:
             if len(self.steps) != horizon:
                 raise ShapeError("steps", f"needs one offset a step ({horizon})", got=len(self.steps))
-            if not np.isfinite(self.steps).all() or not (np.diff(self.steps) > 0).all():
+            if not all(map(math.isfinite, self.steps)) or any(a >= b for a, b in pairwise(self.steps)):
                 raise InvalidInputError("steps", "are finite and increase", got=self.steps)
         if self.timestamps is not None:
             if self.timestamps.dtype.kind != "M":

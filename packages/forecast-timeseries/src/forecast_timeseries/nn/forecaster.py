@@ -198,7 +198,8 @@ class NetworkForecaster(Predictor[Panel]):
         index = torch.from_numpy(items).to(source.items.device)
         parts = []
         with torch.inference_mode():
-            for chunk in torch.split(torch.arange(len(source), device=index.device), _CHUNK):
+            for at in range(0, len(source), _CHUNK):
+                chunk = torch.arange(at, min(at + _CHUNK, len(source)), device=index.device)
                 batch = source.batch(chunk)._replace(items=index[chunk])
                 found = parameters(self.config.head, network(batch), steps=windows.horizon)
                 parts.append([each.double().cpu().numpy() for each in found])

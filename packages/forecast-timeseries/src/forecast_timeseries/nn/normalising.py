@@ -17,9 +17,10 @@ def window_statistics(values: Tensor, observed: Tensor, *, used: bool) -> tuple[
     A window that was hardly observed stays on its item's scale; one that hardly changes, nearly so.
     Source: Kim et al. 2022, Reversible Instance Normalization.
     """
-    count = observed.sum(1, keepdim=True)
     if not used:
-        return torch.zeros_like(count), torch.ones_like(count)
+        shape = (values.shape[0], 1, values.shape[2])
+        return values.new_zeros(shape), values.new_ones(shape)
+    count = observed.sum(1, keepdim=True)
     shift = (values * observed).sum(1, keepdim=True) / count.clamp_min(1.0)
     spread = (((values - shift) * observed) ** 2).sum(1, keepdim=True) / count.clamp_min(1.0)
     return shift, torch.where(count > 1, spread.sqrt().clamp_min(_LEAST_SPREAD), 1.0)

@@ -65,16 +65,16 @@ class LSTMNetwork(nn.Module):
         t, lags, context = self.layout.targets, self.layout.lags, self.context_length
         series = batch.series  # [n, context + horizon, width]
         values, observed = series[..., :t], series[..., t : 2 * t]
-        shift, scale = window_statistics(values[:, :context], observed[:, :context], used=self.per_window)
-        normal = (values - shift) / scale * observed
+        normal, known = values[:, :context], observed[:, :context]  # 0 where nothing was observed
+        shift, scale = window_statistics(normal, known, used=self.per_window)
         rest = series[..., 2 * t :]
-        if lags:
+        if self.per_window:
+            normal = (normal - shift) / scale * known
+        if self.per_window and lags:
             lagged, seen = rest[..., : t * lags], rest[..., t * lags : 2 * t * lags]
             lagged = (lagged - shift.repeat(1, 1, lags)) / scale.repeat(1, 1, lags) * seen
             rest = torch.cat([lagged, seen, rest[..., 2 * t * lags :]], -1)
-        read = torch.cat(
-            [normal[:, :context], observed[:, :context], rest[:, :context], batch.clock[:, :context]], -1
-        )
+        read = torch.cat([normal, known, rest[:, :context], batch.clock[:, :context]], -1)
         _, (state, _) = self.lstm(read)
         constant = [self.dropout(state[-1]), batch.static]
         if self.embedding is not None:

@@ -111,7 +111,8 @@ class SeriesTensors:
         self.layout = Layout(
             targets, len(lags), past, future, len(calendar), 0 if static is None else static.shape[1]
         )
-        stacked = np.concatenate(groups, axis=2).transpose(1, 0, 2)  # [item, time, width]
+        joined = groups[0] if len(groups) == 1 else np.concatenate(groups, axis=2)
+        stacked = joined.transpose(1, 0, 2)  # [item, time, width]
         times = panel.freq.range(panel.timestamps[0], self.rows)
         clock = calendar_features(times, calendar, tz=panel.tz)
         empty = np.zeros((len(panel.item_ids), 0))
