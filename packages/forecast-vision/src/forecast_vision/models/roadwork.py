@@ -209,20 +209,8 @@ class Roadwork(Predictor[PhotoSet]):
             network,
             bags,
             RoadworkLoss.balanced(o, bags.labels),
-            options=TrainingOptions(
-                max_epochs=o.max_epochs,
-                batch_size=o.batch_size,
-                accumulate=o.accumulate,
-                optimizer=o.optimizer,
-                learning_rate=o.peak_rate,
-                weight_decay=o.weight_decay,
-                schedule="one-cycle",
-                warmup=min(o.warmup_steps / steps, 0.3),
-                gradient_clip=o.gradient_clip,
-                patience=o.patience,
-                device=o.device,
-                precision=o.precision,
-                compile=o.compile,
+            options=TrainingOptions.of(
+                o, learning_rate=o.peak_rate, schedule="one-cycle", warmup=min(o.warmup_steps / steps, 0.3)
             ),
             seed=seed,
             validation=None if validation is None else WholeSet(validation),
