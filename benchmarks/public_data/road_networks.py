@@ -36,7 +36,7 @@ NAIVE: dict[str, dict[str, Any]] = {
     "traffic/historical-average": {"period": "weekpart"},
 }
 
-LARGE_BATCHES = {"batch_size": 64, "learning_rate": 3e-3, "dropout": 0.3}
+LARGE_BATCHES = {"batch_size": 64, "learning_rate": 3e-3}
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ CASES = {
         shares=(0.7, 0.15, 0.15),
         metrics=("mae@3", "mae@6", "mae@12", "mae", "rmse", "mape", "crps", "coverage@0.9"),
         trained={
-            "traffic/stid": {"max_epochs": 12, **LARGE_BATCHES},
-            "traffic/stmgt": {"max_epochs": 8, **LARGE_BATCHES},
+            "traffic/stid": {"max_epochs": 12, "dropout": 0.3, **LARGE_BATCHES},
+            "traffic/stmgt": {"max_epochs": 12, "dropout": 0.4, **LARGE_BATCHES},
         },
     ),
 }

@@ -146,6 +146,8 @@ def test_what_members_tell_beside_their_forecast_is_pooled_where_that_means_some
             "action": np.array([k, 0]),
             "length": rng.uniform(size=(2, 3 + k)),
             "knots": rng.uniform(size=7),
+            "heading": rng.uniform(2.0, 3.0, size=2) * (-1) ** k,
+            "gap": np.array([0.5, np.nan]) + k * 0.1,
             "epistemic_variance": np.full((2, 3, 1), 1e6),
         }
         for k in range(len(w))

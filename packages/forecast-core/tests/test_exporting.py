@@ -271,14 +271,35 @@ def test_only_an_export_is_replaced_and_only_when_asked(artifact: Path, tmp_path
     target = tmp_path / "a"
     target.mkdir()
     fc.export(artifact, target, name="first")  # an empty folder is as good as none
-    (target / "old.txt").write_text("goes")
     with pytest.raises(InvalidInputError, match="--replace"):
         fc.export(artifact, target)
+    (target / "notes.txt").write_text("stays")
+    with pytest.raises(InvalidInputError, match=r"holds an export alone.*notes\.txt"):
+        fc.export(artifact, target, name="second", replace=True)
     assert json.loads((target / "metadata.json").read_text())["name"] == "first"
+    assert (target / "notes.txt").read_text() == "stays"
+    (target / "notes.txt").unlink()
     fc.export(artifact, target, name="second", replace=True)
     assert json.loads((target / "metadata.json").read_text())["name"] == "second"
-    assert "old.txt" not in names(target)
     assert names(tmp_path) == ["a", "runs"]
+
+
+def test_a_path_may_be_relative_to_an_empty_folder(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert fc.export(artifact.resolve(), ".").name == "here"
+    assert "metadata.json" in names(tmp_path / "here")
+    with pytest.raises(InvalidInputError, match="path: is a path"):
+        fc.export(artifact.resolve(), "a\0b")
+
+
+def test_folders_made_for_an_export_that_fails_go_again(artifact: Path, tmp_path: Path) -> None:
+    (artifact / "weights.safetensors").write_bytes(b"")
+    with pytest.raises(ArtifactError):
+        fc.export(artifact, tmp_path / "new" / "inner" / "a")
+    assert names(tmp_path) == ["runs"]
 
 
 @pytest.mark.parametrize("replace", [False, True])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -149,6 +150,25 @@ def test_some_rows_are_the_panel_that_is_made_of_those_rows(panel: fc.Panel, dat
     assert repr(part) == repr(made)
     assert not part.values.flags.writeable
     assert not part.timestamps.flags.writeable
+
+
+class Weighted(fc.Panel):
+    """A panel that works something out of its rows, once."""
+
+    @cached_property
+    def total(self) -> float:
+        return float(self.values.sum())
+
+
+def test_rows_of_a_subclass_are_of_that_subclass_and_work_out_their_own() -> None:
+    panel = small()
+    given = {field.name: getattr(panel, field.name) for field in fields(panel)}
+    weighted = Weighted(**given)
+    assert weighted.total == 28.0
+    part = weighted.rows(0, 2)
+    assert isinstance(part, Weighted)
+    assert part.total == 6.0
+    assert panel.rows(0, 2) == fc.Panel(**{f.name: getattr(part, f.name) for f in fields(part)})
 
 
 @pytest.mark.parametrize(("low", "high"), [(2, 2), (3, 1), (4, 6)])

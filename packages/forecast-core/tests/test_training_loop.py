@@ -417,6 +417,34 @@ def test_a_term_is_a_scalar_with_a_name_of_its_own():
         LossTerms(torch.zeros(()), {"loss": torch.zeros(())})
 
 
+def test_terms_keep_their_names_in_whatever_order_they_come():
+    def turning(module, batch):
+        half = squared(module, batch)
+        terms = {"one": half, "other": 3 * half}
+        turning.calls += 1
+        return LossTerms(2 * half, dict(reversed(terms.items())) if turning.calls % 2 else terms)
+
+    turning.calls = 0
+    changes = {"batch_size": 5, "validation": Points(13, seed=1)}
+    turned, plain = (fit(loss=loss, **changes)[1].history for loss in (turning, halves))
+    assert [record.terms for record in turned] == [record.terms for record in plain]
+
+
+def test_every_batch_has_the_same_terms():
+    def sometimes(module, batch):
+        half = squared(module, batch)
+        sometimes.calls += 1
+        return LossTerms(half, {"one": half} if sometimes.calls % 2 else {"other": half})
+
+    sometimes.calls = 0
+    with pytest.raises(InvalidInputError, match=r"loss: has the same terms in every batch, \['one'\]"):
+        fit(loss=sometimes, batch_size=5)
+    with pytest.raises(InvalidInputError, match="loss at one: is a tensor"):
+        fit(loss=lambda module, batch: LossTerms(squared(module, batch), {"one": 1.0}))
+    with pytest.raises(InvalidInputError, match="loss: is a tensor"):
+        fit(loss=lambda module, batch: 1.0)
+
+
 def test_a_listener_that_raises_does_not_stop_training(caplog):
     class Bad:
         def forecast_epoch_finished(self, run, epoch, metrics):

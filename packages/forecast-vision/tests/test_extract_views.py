@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from forecast_core.errors import DataError, InvalidInputError, ShapeError
 from forecast_vision import Box, extract_views, extract_views_batch, plot_views, view_boxes
@@ -78,6 +78,28 @@ def test_a_draft_is_used_only_where_no_view_loses_a_pixel() -> None:
     assert sufficient_scale(3024, 4032, 2000) == 1
     small = (Box("a", 0, 0, 300, 300), Box("b", 0, 0, 900, 900))
     assert sufficient_scale(3024, 4032, 224, small) == 1
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_size_of_a_png_is_told_without_its_pixels(late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(scene(30, 40), "PNG", exif=exif)
+    if late:  # EXIF may follow the pixels
+        begin = content.index(b"eXIf") - 4
+        length = 12 + int.from_bytes(content[begin : begin + 4], "big")
+        end = content.index(b"IEND") - 4
+        content = (
+            content[:begin] + content[begin + length : end] + content[begin : begin + length] + content[end:]
+        )
+    upright = np.asarray(scene(30, 40).transpose(Image.Transpose.ROTATE_270))
+    np.testing.assert_array_equal(extract_views(content, 16), extract_views(upright, 16))
+
+    def load(self: Image.Image) -> None:
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", load)
+    assert image_size(content) == (40, 30)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -82,6 +82,7 @@ def test_a_request_is_the_photos_and_metadata_it_tells_of() -> None:
         ({"images": [GOOD, GOOD], "names": ["a", "a"]}, "names: differ"),
         ({"images": [GOOD], "metadata": [None, None]}, "metadata: has an entry a photo"),
         ({"images": [GOOD], "metadata": [{"gps": "[99, 0]"}]}, r"metadata\.0\..*gps"),
+        ({"images": [GOOD], "metadata": [{"gps": [10**400, 0]}]}, r"metadata\.0\.gps"),
         ({"images": [GOOD], "metadata": [{"weather": {"a": 1}}]}, r"metadata\.0\.weather"),
         ({"images": [GOOD], "metadata": [{"gps": "__import__('os')"}]}, r"metadata\.0\.gps"),
     ],

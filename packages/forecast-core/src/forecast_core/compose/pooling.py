@@ -49,9 +49,9 @@ def pool(parts: Sequence[Prediction], weights: np.ndarray) -> Prediction:
     (1961); for the variance Lakshminarayanan et al., Deep ensembles (2017).
 
     `aux` of a forecast with a spread holds its parts "aleatoric_variance" and "epistemic_variance", [item,
-    horizon, target]. Of the members' own, what all hold equal is kept (who was where), and real numbers
-    [item, ...] that all hold, of one shape, become their weighted mean: of probabilities, the probability
-    under the mixture. What some member does not hold, or holds otherwise, is left out.
+    horizon, target]. Of the members' own, what all hold equal is kept (who was where), and shares
+    [item, ...] between 0 and 1 that all hold, of one shape, become their weighted mean: of probabilities, the
+    probability under the mixture. What some member does not hold, or what is no share, is left out.
 
     Raises ShapeError where members differ in rows or steps, CapabilityError for kinds that have no
     distribution.
@@ -115,10 +115,14 @@ def _shared_aux(parts: Sequence[Prediction], weights: np.ndarray) -> dict[str, n
             continue
         if all(arrays_equal(first, array) for array in held):
             shared[name] = first
-        elif first.shape[:1] == (len(parts[0]),) and all(array.dtype.kind == "f" for array in held):
+        elif first.shape[:1] == (len(parts[0]),) and all(_shares(array) for array in held):
             stacked = np.stack([array.astype(np.float64) for array in held], -1)  # [item, ..., member]
             shared[name] = stacked @ weights
     return shared
+
+
+def _shares(array: np.ndarray) -> bool:
+    return array.dtype.kind == "f" and bool(((array >= 0) & (array <= 1)).all())
 
 
 def _average_classes(

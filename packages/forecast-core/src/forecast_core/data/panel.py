@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -297,13 +297,18 @@ class Panel:
         low, high, _ = slice(low, high).indices(len(self))
         if low >= high:
             raise ShapeError("rows", f"are at least one of 0..{len(self) - 1}", got=f"[{low}, {high})")
-        cut = object.__new__(type(self))  # rows of what was checked need no check
-        for name, value in vars(self).items():
-            cut._put(name, value[low:high] if value is not None and name in _BY_ROW else value)
         known = min(max(self.known_rows - low, 0), high - low)
-        cut._put("known", known if self.future_covariates is not None else None)
-        cut._put_known()
-        return cut
+        changes: dict[str, Any] = {"known": known if self.future_covariates is not None else None}
+        for name in _BY_ROW:
+            if (array := getattr(self, name)) is not None:
+                changes[name] = array[low:high]
+        if type(self) is not Panel:  # which may have more to cut, or to check
+            return replace(self, **changes)
+        part = object.__new__(Panel)  # rows of what was checked need no check
+        for field in fields(Panel):
+            part._put(field.name, changes.get(field.name, getattr(self, field.name)))
+        part._put_known()
+        return part
 
     def fingerprint(self) -> str:
         """SHA-256 of everything the panel holds."""

@@ -82,8 +82,10 @@ def export(
     Raises what `load_model` raises; InvalidInputError where `path` holds something else, or wheels are
     missing; CapabilityError for a model without graph; MissingDependencyError where ONNX is not installed.
     """
-    target = Path(path)
-    served = check_name(target.resolve().name if name is None else name)
+    if "\0" in os.fspath(path):
+        raise InvalidInputError("path", "is a path", got=repr(path))
+    target = Path(os.path.abspath(path))
+    served = check_name(target.name if name is None else name)
     replaces = _replaces(target, allowed=replace)
     if onnx:
         need_onnx()
@@ -220,12 +222,17 @@ def _replaces(target: Path, *, allowed: bool) -> bool:
         raise InvalidInputError("path", "is a new folder", got=f"{target}, which is no folder")
     if not any(target.iterdir()):
         return False
-    is_export = False
+    told: Any = None
     with suppress(OSError, ValueError):
         told = json.loads((target / _METADATA).read_text(encoding="utf-8"))
-        is_export = isinstance(told, dict) and told.get("format") == FORMAT
+    is_export = isinstance(told, dict) and told.get("format") == FORMAT
     if allowed and is_export:
-        return True
+        ours = {_METADATA, *told.get("files", ())}
+        others = next((file for file in _files(target) if file not in ours), None)
+        if others is None:
+            return True
+        hint = "move it away first, or choose another folder"
+        raise InvalidInputError("path", "holds an export alone", got=f"{target / others}", hint=hint)
     hint = "replace=True (--replace) puts a new export in its place" if is_export else "choose another"
     raise InvalidInputError("path", "is a new or empty folder", got=f"{target}, which holds files", hint=hint)
 
@@ -233,6 +240,7 @@ def _replaces(target: Path, *, allowed: bool) -> bool:
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
     """A hidden folder beside `target` to write to, gone afterwards with what is then in it."""
+    new = [each for each in target.parents if not each.exists()]  # innermost first
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = target.with_name(f".{target.name}.tmp-{secrets.token_hex(8)}")
@@ -246,6 +254,9 @@ def _beside(target: Path) -> Iterator[Path]:
         raise ArtifactError(f"{target}: cannot be written: {reason}; nothing was changed") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        for each in new:
+            with suppress(OSError):  # where something was put there
+                each.rmdir()
 
 
 def _put(folder: Path, target: Path, *, replaces: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from contextlib import nullcontext
 from dataclasses import asdict
 from math import ceil, isfinite
@@ -185,7 +186,8 @@ class _Training:
             for number, index in enumerate(batches, start=1):
                 with engine.accumulating(number < len(batches)):
                     with engine.autocast():
-                        parts = _parts(self.loss(self.module, self.source.batch(index)), "loss")
+                        told = self.loss(self.module, self.source.batch(index))
+                        parts = _parts(told, "loss", known=losses)
                     value, share = parts[_TOTAL], len(index) / len(group)
                     engine.backward(value if share == 1 else value * share)
                 if not losses:
@@ -236,7 +238,8 @@ class _Training:
             for index in torch.split(every, self.options.batch_size):
                 with engine.autocast():
                     batch = validation.batch(index)
-                    parts = _parts(self.validation_loss(self.network, batch), "validation_loss")
+                    told = self.validation_loss(self.network, batch)
+                    parts = _parts(told, "validation_loss", known=names)
                 names = list(parts)
                 values.append(torch.stack([part.float() for part in parts.values()]))
                 sizes.append(len(index))
@@ -323,11 +326,21 @@ class _Training:
         self.history = [EpochRecord(**record) for record in state["history"]]
 
 
-def _parts(value: Tensor | LossTerms, name: str) -> dict[str, Tensor]:
-    """The loss as "loss", first, and its terms by name."""
+def _parts(value: Tensor | LossTerms, name: str, *, known: Collection[str] = ()) -> dict[str, Tensor]:
+    """The loss as "loss", first, and its terms by name; known: the names of batches before, in order."""
     parts = {_TOTAL: value.total, **value.terms} if isinstance(value, LossTerms) else {_TOTAL: value}
     for term, part in parts.items():
+        place = None if term == _TOTAL else term
+        if not isinstance(part, Tensor):
+            rule = "is a tensor or LossTerms of tensors"
+            raise InvalidInputError(name, rule, place=place, got=type(part).__name__)
         if part.ndim:
-            rule, place = "is a scalar, the mean over the batch's windows", None if term == _TOTAL else term
+            rule = "is a scalar, the mean over the batch's windows"
             raise ShapeError(name, rule, place=place, got=list(part.shape))
-    return parts
+    if not known:
+        return parts
+    if parts.keys() != set(known):
+        wanted = [term for term in known if term != _TOTAL]
+        got = [term for term in parts if term != _TOTAL]
+        raise InvalidInputError(name, f"has the same terms in every batch, {wanted}", got=got)
+    return {term: parts[term] for term in known}

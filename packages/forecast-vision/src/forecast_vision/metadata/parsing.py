@@ -106,7 +106,10 @@ def _gps(field: str, value: Any) -> tuple[float, float] | None:
         return None
     if any(isinstance(x, bool) or not isinstance(x, int | float) for x in value):
         raise DataError(field, "is a pair of numbers", got=repr(value)[:80])
-    return Metadata(gps=(float(value[0]), float(value[1]))).gps
+    try:
+        return Metadata(gps=(float(value[0]), float(value[1]))).gps
+    except OverflowError as error:
+        raise DataError(field, "is a pair of numbers of degrees", got=repr(value)[:80]) from error
 
 
 def _literal(field: str, text: str, *, kinds: tuple[type, ...]) -> Any:

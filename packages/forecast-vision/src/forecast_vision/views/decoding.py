@@ -18,7 +18,7 @@ __all__ = ["ImageSource", "Picture", "decode", "image_size", "read_bytes"]
 
 ImageSource = str | os.PathLike[str] | bytes | np.ndarray
 
-_PIXELS = 2**28  # more in one image is refused before a pixel is decoded
+_PIXELS = 178_956_970  # more in one image is refused before a pixel is decoded, by Pillow as well
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _ORIENTATION = 0x0112  # the EXIF tag
 _UPRIGHT: dict[int, tuple[Image.Transpose, bool, bool]] = {
@@ -80,7 +80,7 @@ def decode(image: ImageSource, *, least: Any = None) -> Picture:
     image: path, encoded bytes, or uint8/uint16 [h, w], [h, w, 1], [h, w, 3] or [h, w, 4]. least(height,
     width): the scale 1, 2, 4 or 8 at which the picture may be kept; a JPEG is then decoded at that scale
     in a fraction of the time. 16-bit values are rounded to 8 bit. Raises DataError for a file that is
-    missing, empty, truncated, no image, of an unknown format or above 268 million pixels; ShapeError or
+    missing, empty, truncated, no image, of an unknown format or above 178 million pixels; ShapeError or
     InvalidInputError for an array of another shape or type.
     """
     if isinstance(image, np.ndarray):
@@ -141,10 +141,32 @@ def _upright_size(opened: Image.Image) -> tuple[int, int]:
 
 def _orientation(opened: Image.Image) -> int:
     try:
-        value = opened.getexif().get(_ORIENTATION, 1)
+        if opened.format == "PNG":
+            _find_exif(opened)
+            value = Image.Image.getexif(opened).get(_ORIENTATION, 1)
+        else:
+            value = opened.getexif().get(_ORIENTATION, 1)
     except Exception:  # damaged EXIF says nothing about the pixels
         return 1
     return value if isinstance(value, int) else 1
+
+
+def _find_exif(png: Image.Image) -> None:
+    """Let a PNG know of EXIF that follows its pixels, which Pillow would decode them for."""
+    file: Any = png.fp  # type: ignore[attr-defined]
+    if file is None or "exif" in png.info:
+        return
+    place = file.tell()
+    try:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length = int.from_bytes(head[:4], "big")
+            if head[4:] == b"eXIf":
+                png.info["exif"] = b"Exif\x00\x00" + file.read(length)
+                return
+            file.seek(length + 4, io.SEEK_CUR)  # and its checksum
+    finally:
+        file.seek(place)
 
 
 def _as_rgb(opened: Image.Image) -> Image.Image:
