@@ -6,7 +6,10 @@ from functools import partial
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
 from torch import nn
+from torch._dynamo.backends.common import aot_autograd
+from torch._dynamo.exc import TorchDynamoException
 
 from forecast_core.run import Run
 from forecast_core.training import CompileWarning, TrainingOptions, fit_network
@@ -78,6 +81,21 @@ def test_a_network_that_cannot_be_compiled_is_trained_as_it_is_and_says_why(monk
         fallen = trained(compile=True)
     assert len(told) == 1
     assert fallen.equal(trained())
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_backward_pass_that_cannot_be_compiled_is_run_as_it_is(monkeypatch, accumulate):
+    def forward(graph, inputs):
+        return make_boxed_func(graph.forward)
+
+    def backward(graph, inputs):
+        raise TorchDynamoException("no compiler here")
+
+    backend = aot_autograd(fw_compiler=forward, bw_compiler=backward)
+    monkeypatch.setattr("torch.compile", partial(plain_compile, backend=backend))
+    with pytest.warns(CompileWarning, match=r"Line cannot be compiled.*no compiler here"):
+        fallen = trained(compile=True, accumulate=accumulate)
+    assert fallen.equal(trained(accumulate=accumulate))
 
 
 @pytest.mark.filterwarnings("ignore::forecast_core.training.CompileWarning")

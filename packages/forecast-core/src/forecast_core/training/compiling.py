@@ -9,7 +9,9 @@ import torch
 from torch import nn
 from torch._dynamo.exc import TorchDynamoException
 
-__all__ = ["CompileWarning", "Compiled"]
+__all__ = ["UNCOMPILABLE", "CompileWarning", "Compiled"]
+
+UNCOMPILABLE = (TorchDynamoException,)
 
 
 class CompileWarning(UserWarning):
@@ -20,7 +22,8 @@ class Compiled(nn.Module):
     """Calls `network` through torch.compile; weights, mode and attributes are the network's own.
 
     Compilation happens at the first call. Where it fails, say without a C++ compiler, a CompileWarning gives
-    the reason, and the network runs uncompiled from then on.
+    the reason, and the network runs uncompiled from then on. A backward pass is compiled when it is first
+    run, outside of this module: who runs it says with `give_up` that it failed (UNCOMPILABLE).
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -34,15 +37,19 @@ class Compiled(nn.Module):
             return self.network(*inputs, **named)
         try:
             return self._call(*inputs, **named)
-        except TorchDynamoException as error:
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            warnings.warn(
-                f"{type(self.network).__name__} cannot be compiled and runs as it is: {reason}",
-                CompileWarning,
-                stacklevel=2,
-            )
-        self._call = self.network
+        except UNCOMPILABLE as error:
+            self.give_up(error)
         return self.network(*inputs, **named)
+
+    def give_up(self, error: Exception) -> None:
+        """Run the network as it is from now on, with a CompileWarning that gives the reason."""
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        warnings.warn(
+            f"{type(self.network).__name__} cannot be compiled and runs as it is: {reason}",
+            CompileWarning,
+            stacklevel=3,
+        )
+        self._call = self.network
 
     def __getattr__(self, name: str) -> Any:
         try:

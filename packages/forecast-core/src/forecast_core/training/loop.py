@@ -118,11 +118,12 @@ class _Training:
         self.optimizer = make_optimizer(options, self.parameters)
         self.optimizer.zero_grad()  # gradients left by an earlier use
         self.settings = run_settings(network, options, seed=seed, source=source, validation=validation)
-        self.module = engine.prepare(network, self.optimizer)
+        self.module: Any = engine.prepare(network, self.optimizer)
+        self.uncompilable: tuple[type[Exception], ...] = ()
         if options.compile:
-            from forecast_core.training.compiling import Compiled
+            from forecast_core.training.compiling import UNCOMPILABLE, Compiled
 
-            self.module = Compiled(self.module)
+            self.module, self.uncompilable = Compiled(self.module), UNCOMPILABLE
         self.average = None if options.ema is None else WeightAverage(self.parameters, options.ema)
         self.stopping = EarlyStopping(options.patience, options.min_delta)
         self.best: dict[str, Any] | None = None
@@ -176,25 +177,20 @@ class _Training:
         options, engine = self.options, self.engine
         order = epoch_order(len(self.source), self.windows, seed=self.seed, epoch=epoch)
         order = order[engine.rank :: engine.world].to(engine.device)
-        count = ceil(len(order) / options.batch_size)
-        losses: dict[str, Tensor] = {}
-        done, step, rate = 0, (epoch - 1) * self.steps, options.learning_rate
+        losses: list[dict[str, Tensor]] = []
+        terms: Collection[str] = ()
+        step, rate = (epoch - 1) * self.steps, options.learning_rate
         self.module.train()
         for group in torch.split(order, options.batch_size * options.accumulate):
             rate = self._set_rate(step)
-            batches = torch.split(group, options.batch_size)
-            for number, index in enumerate(batches, start=1):
-                with engine.accumulating(number < len(batches)):
-                    with engine.autocast():
-                        told = self.loss(self.module, self.source.batch(index))
-                        parts = _parts(told, "loss", known=losses)
-                    value, share = parts[_TOTAL], len(index) / len(group)
-                    engine.backward(value if share == 1 else value * share)
-                if not losses:
-                    losses = {name: torch.zeros(count, device=engine.device) for name in parts}
-                for name, part in parts.items():
-                    losses[name][done] = part.detach()
-                done += 1
+            try:
+                told = self._gradients(group, terms)
+            except self.uncompilable as error:  # a backward pass is compiled when it is first needed
+                self.module.give_up(error)
+                self.optimizer.zero_grad()
+                told = self._gradients(group, terms)
+            losses += told
+            terms = told[-1].keys()
             if options.gradient_clip is not None:
                 engine.clip(self.parameters, options.gradient_clip)
             engine.step()
@@ -202,7 +198,8 @@ class _Training:
             if self.average is not None:
                 self.average.update()
             step += 1
-        table = torch.stack(list(losses.values()))  # [1 + terms, batch]
+        rows = [torch.stack([each[term] for each in losses]) for term in terms]
+        table = torch.stack(rows)  # [1 + terms, batch]
         table = (engine.total(table) / engine.world).cpu()  # the epoch's only wait for the device
         check_losses(table[0], epoch=epoch, batches_per_step=options.accumulate)
         check_weights(self.parameters, epoch=epoch, steps=self.steps)
@@ -210,7 +207,21 @@ class _Training:
             [len(part) for part in torch.split(order, options.batch_size)], dtype=torch.float64
         )
         means = (table.double() @ sizes / sizes.sum()).tolist()
-        return dict(zip(losses, means, strict=True)), rate
+        return dict(zip(terms, means, strict=True)), rate
+
+    def _gradients(self, group: Tensor, terms: Collection[str]) -> list[dict[str, Tensor]]:
+        """Add up the gradients of a step's windows; loss and terms of each of its batches."""
+        batches, told = torch.split(group, self.options.batch_size), []
+        for number, index in enumerate(batches, start=1):
+            with self.engine.accumulating(number < len(batches)):
+                with self.engine.autocast():
+                    loss = self.loss(self.module, self.source.batch(index))
+                    parts = _parts(loss, "loss", known=terms)
+                value, share = parts[_TOTAL], len(index) / len(group)
+                self.engine.backward(value if share == 1 else value * share)
+            told.append({term: part.detach() for term, part in parts.items()})
+            terms = parts.keys()
+        return told
 
     def _set_rate(self, step: int) -> float:
         options = self.options
