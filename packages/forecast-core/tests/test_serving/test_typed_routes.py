@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given, settings, strategies as st
 
 import forecast_core as fc
-from forecast_core.errors import MissingFutureError
+from forecast_core.errors import DataError, MissingFutureError
 from forecast_core.series.sample import sample_panel
 from forecast_core.series.serving import SeriesRequest
 from forecast_core.serving.answers import iso
@@ -26,6 +26,17 @@ def info(panel: fc.Panel | None = None) -> fc.ModelInfo:
     """Of a model fitted on a panel, or on none."""
     signature = {} if panel is None else dict(panel.signature())
     return fc.ModelInfo(id="toys/any", version=1, task="series", config={}, data=signature)
+
+
+@pytest.mark.parametrize("horizon", [None, 12])
+@pytest.mark.parametrize("freq", ["M", "Y"])
+def test_months_and_years_need_no_horizon_in_a_request(freq: str, horizon: int | None) -> None:
+    stamps = iso(fc.Freq.parse(freq).range(np.datetime64("2010-01-01"), 20))
+    body = {"context": {"target": [[1.0] * 20]}, "timestamps": stamps, "freq": freq}
+    asked = info().model_copy(update={"config": {"horizon": horizon}})
+    assert SeriesRequest.model_validate(body).to_data(asked).known_rows == 20
+    with pytest.raises(DataError, match="before the year 2262"):
+        SeriesRequest.model_validate({**body, "horizon": 10_000}).to_data(asked)
 
 
 @settings(max_examples=60, deadline=None)

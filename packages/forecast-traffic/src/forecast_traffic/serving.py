@@ -13,6 +13,7 @@ from forecast_core.series.columns import (
     column_names,
     freq_of,
     rows_of,
+    steps_asked,
     target_names_of,
     times,
     zone_of,
@@ -60,7 +61,7 @@ class GraphRequest(ForecastRequest):
         nodes = len(context[channels[0]])
         values = rows_of("context", context, channels, items=nodes, rows=len(stamps))
         ahead = self._ahead(len(stamps))
-        check_span("timestamps", stamps[-1], freq, steps=ahead + (self.horizon or 10_000))
+        check_span("timestamps", stamps[-1], freq, steps=ahead + steps_asked(self.horizon, info))
         if ahead:
             values = np.concatenate([values, np.full((ahead, *values.shape[1:]), np.nan)])
             stamps = np.concatenate([stamps, freq.shift(freq.range(stamps[-1], ahead), 1)])

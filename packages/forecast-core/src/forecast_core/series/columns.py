@@ -21,6 +21,7 @@ __all__ = [
     "item_ids_of",
     "rows_of",
     "series_panel",
+    "steps_asked",
     "target_names_of",
     "times",
     "zone_of",
@@ -47,6 +48,12 @@ def check_span(argument: str, start: np.datetime64, freq: Freq, *, steps: int) -
     step = int(freq.delta.astype(int)) if freq.is_fixed else freq.n * int(year)
     if int(start.astype(np.int64)) + steps * step >= int(_LATEST.astype(np.int64)):
         raise DataError(argument, "ends before the year 2262", got=f"{steps} steps of {freq} after {start}")
+
+
+def steps_asked(horizon: int | None, info: ModelInfo) -> int:
+    """Steps a model will answer: those of the request, else its own, else a hundred."""
+    own = info.config.get("horizon")
+    return horizon or (own if isinstance(own, int) else 100)
 
 
 def freq_of(given: str | None, info: ModelInfo, stamps: np.ndarray) -> Freq:

@@ -16,6 +16,7 @@ from forecast_core.series.columns import (
     freq_of,
     item_ids_of,
     rows_of,
+    steps_asked,
     target_names_of,
     times,
     zone_of,
@@ -79,7 +80,7 @@ class SeriesRequest(ForecastRequest):
             unknown = np.full((ahead, *values.shape[1:]), np.nan)
             values = np.concatenate([values, unknown])  # [time + ahead, item, target]
             stamps = np.concatenate([stamps, freq.shift(freq.range(stamps[-1], ahead), 1)])
-        check_span("timestamps", stamps[-1], freq, steps=self.horizon or 10_000)
+        check_span("timestamps", stamps[-1], freq, steps=steps_asked(self.horizon, info))
         return Panel(
             values=values,
             timestamps=stamps,

@@ -19,6 +19,7 @@ from forecast_core.series.columns import (
     column_names,
     item_ids_of,
     rows_of,
+    steps_asked,
     target_names_of,
     times,
     zone_of,
@@ -288,7 +289,7 @@ def _predicting(kept: _Kept, body: bytes, limits: Limits) -> Work:
         elif request.future_covariates:
             raise RequestError.one("future_covariates", "are none, as the stream was created without")
         if stream.last is not None:
-            check_span("horizon", stream.last, stream.freq, steps=request.horizon or 10_000)
+            check_span("horizon", stream.last, stream.freq, steps=steps_asked(request.horizon, loaded.info))
         return [question_of(_Asked(request, stream, ahead), loaded, limits)]
 
     def answer(loaded: Loaded, predictions: Sequence[Prediction]) -> Any:
