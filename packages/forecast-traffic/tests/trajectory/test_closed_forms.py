@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from forecast_core.errors import ShapeError
 from forecast_traffic.trajectory import Tracks, sample_tracks
 from forecast_traffic.trajectory.filtering import LinearMotion, smoothed
 
+of_points = partial(Tracks.from_array, dt=0.4)
 quick = settings(max_examples=30, deadline=None)
 
 
@@ -27,18 +29,6 @@ class TestGaussianProcess(PredictorConformance):
 
 class TestKalman(PredictorConformance):
     model_id = "trajectory/kalman"
-
-
-def of_points(xy: np.ndarray, dt: float = 0.4) -> Tracks:
-    """Tracks of points [track, time, 2]."""
-    n, t, _ = xy.shape
-    return Tracks(
-        xy=xy.reshape(-1, 2),
-        frames=np.tile(np.arange(t), n),
-        offsets=np.arange(0, n * t + 1, t),
-        item_ids=tuple(range(n)),
-        dt=dt,
-    )
 
 
 def walks(seed: int, points: int, tracks: int = 2) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from forecast_traffic.trajectory.extrapolation import polynomial_weights
 from forecast_traffic.trajectory.geometry import along, directions, turned, turned_covariances, wrapped
 
 MODELS = ("constant-velocity", "constant-acceleration", "constant-turn")
+of_points = partial(Tracks.from_array, dt=0.4)
 quick = settings(max_examples=40, deadline=None)
 
 
@@ -29,18 +31,6 @@ class TestConstantAcceleration(PredictorConformance):
 
 class TestConstantTurn(PredictorConformance):
     model_id = "trajectory/constant-turn"
-
-
-def of_points(xy: np.ndarray, dt: float = 0.4) -> Tracks:
-    """Tracks of points [track, time, 2]."""
-    n, t, _ = xy.shape
-    return Tracks(
-        xy=xy.reshape(-1, 2),
-        frames=np.tile(np.arange(t), n),
-        offsets=np.arange(0, n * t + 1, t),
-        item_ids=tuple(range(n)),
-        dt=dt,
-    )
 
 
 def path(kind: str, seed: int, points: int) -> np.ndarray:

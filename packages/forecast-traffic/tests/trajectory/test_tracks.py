@@ -242,3 +242,22 @@ def test_what_does_not_fit_together_is_refused() -> None:
 
 def _fields(data: Tracks) -> dict[str, object]:
     return {name: getattr(data, name) for name in data.__dataclass_fields__}
+
+
+def test_an_array_is_tracks_of_equal_length() -> None:
+    xy = np.cumsum(np.random.default_rng(0).normal(size=(3, 5, 2)), axis=1)
+    tracks = Tracks.from_array(xy, dt=0.4, item_ids=["a", "b", "c"])
+    rows = Tracks.from_rows(
+        track_ids=np.repeat(["a", "b", "c"], 5),
+        frames=np.tile(np.arange(5), 3),
+        x=xy[..., 0].ravel(),
+        y=xy[..., 1].ravel(),
+        dt=0.4,
+    )
+    np.testing.assert_array_equal(tracks.xy, rows.xy)
+    np.testing.assert_array_equal(tracks.offsets, rows.offsets)
+    assert tracks.item_ids == rows.item_ids
+    assert Tracks.from_array(xy, dt=0.4).item_ids == (0, 1, 2)
+    for wrong in (xy[0], xy[..., :1]):
+        with pytest.raises(ShapeError, match=r"xy: is \[track, time, 2\]"):
+            Tracks.from_array(wrong, dt=0.4)

@@ -11,6 +11,7 @@ import numpy as np
 from forecast_core.arrays import frozen, positions
 from forecast_core.data.calendar import local_time
 from forecast_core.data.content import fingerprint, same_content
+from forecast_core.data.continuing import row_of_continuation
 from forecast_core.data.frames import build_frame, id_column
 from forecast_core.data.freq import Freq
 from forecast_core.data.instants import instant, instants
@@ -359,13 +360,7 @@ class Panel:
         for name in ("item_ids", "target_names", "freq", "future_covariate_names"):
             if getattr(self, name) != getattr(later, name):
                 raise ShapeError(f"later.{name}", f"is {getattr(self, name)}", got=getattr(later, name))
-        begins, following = later.timestamps[0], self.freq.range(self.timestamps[0], len(self) + 1)
-        row = int(np.searchsorted(following, begins))
-        if not self.known_rows <= row <= len(self) or following[row] != begins:
-            expected = following[self.known_rows]
-            raise DataError(
-                "later.timestamps", f"begins at {expected}, one step after the last known row", got=begins
-            )
+        row = row_of_continuation(self, later)
         if not row:
             return later
         base = self.rows(0, row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,21 +22,19 @@ from transformers.utils import logging as transformers_logging
 
 from forecast_core.artifacts import State
 from forecast_core.config import ModelConfig
-from forecast_core.data import Panel, PanelWindows
-from forecast_core.errors import ArtifactIntegrityError, ConfigError, InvalidInputError
-from forecast_core.prediction import MixturePrediction, Prediction, QuantilePrediction
-from forecast_core.predictor import Predictor
-from forecast_core.series.seasonal import predict_at, predict_end
+from forecast_core.data import PanelWindows
+from forecast_core.errors import ArtifactIntegrityError, ConfigError
 from forecast_core.training import training_device
 from forecast_timeseries.checkpoints import checkpoint_folder, file_hashes, weight_files
 from forecast_timeseries.configs import ChronosConfig
+from forecast_timeseries.per_series import PerSeriesForecaster
 
 __all__ = ["Chronos"]
 
 _DECILES = tuple(k / 10 for k in range(1, 10))
 
 
-class Chronos(Predictor[Panel]):
+class Chronos(PerSeriesForecaster):
     """Zero-shot forecasts of a Chronos (T5), Chronos-Bolt or Chronos-2 checkpoint, each series alone.
 
     Bolt and Chronos-2 answer their own quantiles, levels between those by straight lines, levels outside
@@ -103,32 +101,7 @@ class Chronos(Predictor[Panel]):
 
     # predicting
 
-    def _predict(self, data: Panel, *, horizon: int | None) -> Prediction:
-        if horizon is None:
-            raise InvalidInputError("horizon", "is given here or in the model's configuration")
-        items = np.arange(len(data.item_ids))
-        return self._answer(
-            PanelWindows(data, None, horizon, np.full(len(items), data.known_rows - 1), items),
-            naive=lambda at: predict_end(data, season=1, horizon=horizon).take(at),
-            timestamps=data.future_timestamps(horizon),
-        )
-
-    def _predict_windows(self, windows: Any) -> Prediction:
-        assert isinstance(windows, PanelWindows)
-        return self._answer(
-            windows,
-            naive=lambda at: predict_at(windows.take(at), season=1),
-            timestamps=windows.timestamps(),
-        )
-
-    def _answer(
-        self,
-        windows: PanelWindows,
-        *,
-        naive: Callable[[np.ndarray], MixturePrediction],
-        timestamps: np.ndarray,
-    ) -> QuantilePrediction:
-        """Predictions of windows; naive: what the last value says of the windows at some positions."""
+    def _quantiles_of(self, windows: PanelWindows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         pipeline = self._loaded()
         levels = self._levels(pipeline)
         longest = self.config.context_length or pipeline.model_context_length
@@ -145,18 +118,7 @@ class Chronos(Predictor[Panel]):
             series = torch.tensor(contexts.reshape(-1, length), dtype=torch.float32)
             found = self._quantiles(pipeline, series, levels=levels, steps=steps)  # [n*target, level, step]
             values[at] = found.reshape(len(some), targets, len(levels), steps).transpose(0, 3, 1, 2)
-        at = np.flatnonzero(unseen.any(axis=1))
-        if len(at):
-            repeated = naive(at).quantile(levels)
-            values[at] = np.where(unseen[at][:, None, :, None], repeated, values[at])
-        return QuantilePrediction(
-            levels=levels,
-            values=values,
-            steps=tuple(range(1, steps + 1)),
-            timestamps=timestamps,
-            target_names=windows.panel.target_names,
-            item_ids=windows.item_ids,
-        )
+        return levels, values, unseen
 
     def _levels(self, pipeline: BaseChronosPipeline) -> np.ndarray:
         asked = self.config.quantile_levels

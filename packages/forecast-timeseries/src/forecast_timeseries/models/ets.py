@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from statsforecast.models import AutoETS
@@ -13,10 +12,8 @@ from statsforecast.mstl import mstl
 from forecast_core.config import ModelConfig
 from forecast_core.data import Panel, PanelWindows
 from forecast_core.errors import DataError, InvalidInputError
-from forecast_core.prediction import MixturePrediction, Prediction, QuantilePrediction
-from forecast_core.predictor import Predictor
-from forecast_core.series.seasonal import predict_at, predict_end
 from forecast_timeseries.configs import ETSConfig
+from forecast_timeseries.per_series import PerSeriesForecaster
 from forecast_timeseries.smoothing import Smoothing
 
 __all__ = ["ETS"]
@@ -31,7 +28,7 @@ _FLAT = 1e-12  # spread of a constant series, as a share of its values
 _NARROW = 1e-3  # spread as a share of the level, below which an error in proportion says nothing else
 
 
-class ETS(Predictor[Panel]):
+class ETS(PerSeriesForecaster):
     """Exponential smoothing of each series alone, fitted when it is asked: the form with the least AICc.
 
     Only the last `context_length` rows are used. Gaps within them are filled along a straight line, which
@@ -70,32 +67,7 @@ class ETS(Predictor[Panel]):
     def _context_rows(self, data: Panel) -> int:
         return max(_LEAST_ROWS, _LEAST_ROWS_A_SEASON * self._season(data))
 
-    def _predict(self, data: Panel, *, horizon: int | None) -> Prediction:
-        if horizon is None:
-            raise InvalidInputError("horizon", "is given here or in the model's configuration")
-        items = np.arange(len(data.item_ids))
-        return self._answer(
-            PanelWindows(data, None, horizon, np.full(len(items), data.known_rows - 1), items),
-            naive=lambda at: predict_end(data, season=1, horizon=horizon).take(at),
-            timestamps=data.future_timestamps(horizon),
-        )
-
-    def _predict_windows(self, windows: Any) -> Prediction:
-        assert isinstance(windows, PanelWindows)
-        return self._answer(
-            windows,
-            naive=lambda at: predict_at(windows.take(at), season=1),
-            timestamps=windows.timestamps(),
-        )
-
-    def _answer(
-        self,
-        windows: PanelWindows,
-        *,
-        naive: Callable[[np.ndarray], MixturePrediction],
-        timestamps: np.ndarray,
-    ) -> QuantilePrediction:
-        """Predictions of windows; naive: what the last value says of the windows at some positions."""
+    def _quantiles_of(self, windows: PanelWindows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         panel, levels = windows.panel, np.array(self.config.quantile_levels)
         season = self._season(panel)
         length = self.config.context_length or max(_ROWS, _SEASONS * season)
@@ -121,18 +93,7 @@ class ETS(Predictor[Panel]):
                         got=str(error),
                         hint="choose another form, or a longer context_length",
                     ) from error
-        at = np.flatnonzero(short.any(axis=1))
-        if len(at):
-            repeated = naive(at).quantile(levels)
-            values[at] = np.where(short[at][:, None, :, None], repeated, values[at])
-        return QuantilePrediction(
-            levels=levels,
-            values=values,
-            steps=tuple(range(1, windows.horizon + 1)),
-            timestamps=timestamps,
-            target_names=panel.target_names,
-            item_ids=windows.item_ids,
-        )
+        return levels, values, short
 
 
 class _UnfittedError(Exception):

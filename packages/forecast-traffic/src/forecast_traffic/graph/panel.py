@@ -12,6 +12,7 @@ import numpy as np
 from forecast_core.arrays import arrays_equal, frozen, positions
 from forecast_core.data import Freq, Panel
 from forecast_core.data.content import fingerprint, same_content
+from forecast_core.data.continuing import row_of_continuation
 from forecast_core.data.instants import instant
 from forecast_core.errors import DataError, InvalidInputError, MissingFutureError, ShapeError, near_misses
 from forecast_core.validation import whole
@@ -310,13 +311,7 @@ class GraphPanel:
         for name in ("edge_index", "edge_weight"):
             if not arrays_equal(getattr(self, name), getattr(later, name)):
                 raise DataError(f"later.{name}", "is that of the panel to be extended")
-        begins, following = later.timestamps[0], self.freq.range(self.timestamps[0], len(self) + 1)
-        row = int(np.searchsorted(following, begins))
-        if not self.known_rows <= row <= len(self) or following[row] != begins:
-            expected = following[self.known_rows]
-            raise DataError(
-                "later.timestamps", f"begins at {expected}, one step after the last known row", got=begins
-            )
+        row = row_of_continuation(self, later)
         if not row:
             return later
         joined: dict[str, Any] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from forecast_traffic.trajectory.windows import TrackWindows
@@ -21,6 +23,18 @@ class WindowMoments:
 
     def __add__(self, other: WindowMoments) -> WindowMoments:
         return WindowMoments(self.count + other.count, self.sums + other.sums)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For storage; `of_arrays` makes equal moments of them."""
+        return {"sums": self.sums, "count": np.array([self.count])}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> WindowMoments:
+        """Those that gave `arrays`; KeyError or ValueError where it cannot have been moments."""
+        sums, count = arrays["sums"], arrays["count"]
+        if sums.ndim != 2 or count.shape != (1,):
+            raise ValueError(f"sums are of {sums.shape}, count is of {count.shape}")
+        return cls(float(count[0]), sums)
 
     @property
     def mean(self) -> np.ndarray:

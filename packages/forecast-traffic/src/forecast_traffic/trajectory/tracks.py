@@ -154,6 +154,24 @@ class Tracks:
         )
 
     @classmethod
+    def from_array(cls, xy: np.ndarray, *, dt: float, item_ids: Sequence[TrackId] | None = None) -> Tracks:
+        """Tracks of equal length without gaps: xy [track, time, 2] in metres, from frame 0 on.
+
+        item_ids: a name a track; default: 0, 1, ... Raises ShapeError or DataError.
+        """
+        xy = np.asarray(xy)
+        if xy.ndim != 3 or xy.shape[2] != 2:
+            raise ShapeError("xy", "is [track, time, 2]", got=xy.shape)
+        tracks, points, _ = xy.shape
+        return cls(
+            xy=xy.reshape(-1, 2),
+            frames=np.tile(np.arange(points), tracks),
+            offsets=np.arange(tracks + 1) * points,
+            item_ids=tuple(range(tracks)) if item_ids is None else tuple(item_ids),
+            dt=dt,
+        )
+
+    @classmethod
     def from_frame(cls, frame: Any, **options: Any) -> Tracks:
         """From a frame of pandas, polars or pyarrow, a row a point; see `tables.tracks_from_frame`."""
         from forecast_traffic.trajectory.tables import tracks_from_frame

@@ -103,21 +103,15 @@ class GaussianProcess(TrackPredictor):
     def _state(self) -> State:
         if self._moments is None:
             return State()
-        return State(
-            arrays={
-                "kernel": self._kernel,
-                "sums": self._moments.sums,
-                "count": np.array([self._moments.count]),
-            }
-        )
+        return State(arrays={"kernel": self._kernel, **self._moments.arrays()})
 
     def _load_state(self, state: State) -> None:
         if not state.arrays:
             return
-        kernel, sums, count = (state.arrays[name] for name in ("kernel", "sums", "count"))
-        if kernel.shape != (3,) or sums.ndim != 2 or count.shape != (1,):
-            raise ValueError(f"kernel is of {kernel.shape}, sums of {sums.shape}, count of {count.shape}")
-        self._kernel, self._moments = kernel, WindowMoments(float(count[0]), sums)
+        kernel = state.arrays["kernel"]
+        if kernel.shape != (3,):
+            raise ValueError(f"kernel is of {kernel.shape}")
+        self._kernel, self._moments = kernel, WindowMoments.of_arrays(state.arrays)
 
 
 def _line_inside(length: int) -> np.ndarray:

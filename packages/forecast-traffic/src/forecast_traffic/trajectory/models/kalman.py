@@ -129,18 +129,12 @@ class Kalman(TrackPredictor):
     def _state(self) -> State:
         if self._moments is None:
             return State()
-        return State(
-            arrays={
-                "noise": self._noise,
-                "sums": self._moments.sums,
-                "count": np.array([self._moments.count]),
-            }
-        )
+        return State(arrays={"noise": self._noise, **self._moments.arrays()})
 
     def _load_state(self, state: State) -> None:
         if not state.arrays:
             return
-        noise, sums, count = (state.arrays[name] for name in ("noise", "sums", "count"))
-        if noise.shape != (3,) or sums.ndim != 2 or count.shape != (1,):
-            raise ValueError(f"noise is of {noise.shape}, sums of {sums.shape}, count of {count.shape}")
-        self._noise, self._moments = noise, WindowMoments(float(count[0]), sums)
+        noise = state.arrays["noise"]
+        if noise.shape != (3,):
+            raise ValueError(f"noise is of {noise.shape}")
+        self._noise, self._moments = noise, WindowMoments.of_arrays(state.arrays)
