@@ -4,17 +4,19 @@
     python examples/web_requests.py --csv elb_request_count_8c0756.csv
 
 The file has columns `timestamp` and `value`, one row a count; without one, two weeks are simulated. The
-last 20 % of the time is scored once. Before it, models are fitted on the first 55 %, stopped by the next
-10 % and chosen by RMSE on the 15 % after those; then they are fitted again on 70 %, stopped by 10 %.
+last 20 % of the time is scored once. Models are chosen by RMSE before it: by five minutes on the rows after
+the first 65 %, by hour, where there are few rows, on those after the first 30 %, fitted afresh every day on
+all before. Then they are fitted on the first 80 %, of which the last eighth stops what is trained.
 
-By hour there are few rows, but sixty minutes may begin at any five: twelve hourly series, each shifted by
-five minutes against the last, teach one model. Only the full hours are scored.
+By hour sixty minutes may begin at any five: twelve hourly series, each shifted by five minutes against the
+last, teach one model. Only the full hours are scored.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,10 @@ import torch
 import forecast_core as fc
 from forecast_timeseries import PredictionHistory, RealTimePredictor, StreamBuffer, resample
 
-SHARES = {"choose": (0.55, 0.65, 0.8), "final": (0.7, 0.8, 1.0)}
+TEST = 0.8  # share of the rows before the test part
+HELD = 0.125  # of the rows a network is fitted on, for choosing its epoch
 SEASON = {"5min": 288, "h": 24}
-Make = Callable[[], Any]
+Fit = Callable[[fc.Panel, int], Any]  # rows known so far, series 0 first, and a seed -> a fitted model
 
 
 def simulated_log(seed: int = 0) -> pd.DataFrame:
@@ -63,75 +66,87 @@ def shifted_hours(log: pd.DataFrame) -> fc.Panel:
     return panel.rows(0, len(hours))  # shifted series would go on into the hour after
 
 
-def lstm(**options: Any) -> Any:
-    return fc.create_model("timeseries/lstm", preset="web-requests", **options)
+def first(panel: fc.Panel) -> fc.Panel:
+    """The series of full hours, or the only one."""
+    return panel.select_items(panel.item_ids[:1])
 
 
-def candidates(freq: str) -> dict[str, Make]:
-    """What is chosen from, beside the LSTM as it is."""
-    gbm = {"horizon": 1, "quantile_levels": (0.05, 0.25, 0.5, 0.75, 0.95)}
-    made: dict[str, Make] = {
-        "linear": lambda: fc.create_model("timeseries/linear", horizon=1),
-        "gbm": lambda: fc.create_model("timeseries/gbm", **gbm),
-        "gbm, 24 lags": lambda: fc.create_model("timeseries/gbm", lags=24, **gbm),
-    }
-    quantiles = {"head": "quantile", "quantile_levels": gbm["quantile_levels"]}
-    if freq == "h":
-        quantiles |= {"max_epochs": 20}
-        made["lstm of quantiles"] = lambda: lstm(**quantiles)
-        made["mean of lstm and gbms"] = lambda: fc.create_ensemble(
-            [lstm(**quantiles), *(made[name]() for name in ("gbm", "gbm, 24 lags"))]
-        )
-    return made
+def lstm(known: fc.Panel, seed: int, **options: Any) -> Any:
+    """The preset's network, fitted on the first series."""
+    one, train = first(known), round((1.0 - HELD) * len(known))
+    if known.freq.unit == "h":  # an epoch is seven steps: too few for the preset's patience to mean anything
+        options["patience"] = None
+    model = fc.create_model("timeseries/lstm", preset="web-requests", **options)
+    return model.fit(one.rows(0, train), validation=one.rows(train, len(one)), seed=seed)
 
 
-def fitted(model: Any, panel: fc.Panel, stage: str, *, seed: int = 0) -> Any:
-    train, valid, _ = (int(share * len(panel)) for share in SHARES[stage])
-    return model.fit(panel.rows(0, train), validation=panel.rows(train, valid), seed=seed)
+def gbm(known: fc.Panel, seed: int, **options: Any) -> Any:
+    """Boosted trees, fitted on all series."""
+    levels = (0.05, 0.25, 0.5, 0.75, 0.95)
+    return fc.create_model("timeseries/gbm", horizon=1, quantile_levels=levels, **options).fit(
+        known, seed=seed
+    )
 
 
-def scores(models: dict[str, Any], panel: fc.Panel, stage: str, *, season: int) -> fc.Backtest:
-    """Each model on the rows after those it was fitted and stopped on, one step ahead."""
-    _, begin, end = (int(share * len(panel)) for share in SHARES[stage])
-    models = {**models, "seasonal naive": fc.create_model("series/seasonal-naive", seasonality=season)}
+def linear(known: fc.Panel, seed: int) -> Any:
+    return fc.create_model("timeseries/linear", horizon=1).fit(known, seed=seed)
+
+
+def lstm_and_gbm(known: fc.Panel, seed: int) -> Any:
+    return fc.create_ensemble([lstm(known, seed, head="gaussian"), gbm(known, seed)])
+
+
+CANDIDATES: dict[str, Fit] = {
+    "linear": linear,
+    "gbm": gbm,
+    "gbm, 24 lags": partial(gbm, lags=24),
+    "gaussian lstm": partial(lstm, head="gaussian"),
+    "gaussian lstm and gbm": lstm_and_gbm,
+}
+
+
+def chosen(panel: fc.Panel, *, begin: int, every: int) -> str:
+    """The candidate with the least RMSE from row `begin` on, fitted every so many rows on all before."""
+    errors = dict.fromkeys(CANDIDATES, 0.0)
+    for row in range(begin, len(panel), every):
+        models = {name: fit(panel.rows(0, row), 0) for name, fit in CANDIDATES.items()}
+        seen = first(panel).rows(0, min(row + every, len(panel)))
+        found = fc.backtest(models, seen, start=panel.timestamps[row], horizon=1, metrics=["mse"])
+        for name in errors:
+            errors[name] += found[name].metrics["mse"] * (len(seen) - row)
+    for name, error in errors.items():
+        print(f"  validation: {name:24} RMSE {np.sqrt(error / (len(panel) - begin)):7.1f}")
+    return min(errors, key=errors.__getitem__)
+
+
+def compared(log: pd.DataFrame, freq: str, *, seeds: int) -> Any:
+    """Print every model's scores on the test part; the model that validation chose."""
+    rich, season = shifted_hours(log) if freq == "h" else counts(log, freq), SEASON[freq]
+    plain, test = first(rich), int(TEST * len(rich))
+    known = rich.rows(0, test)
+    print(f"{freq}: {len(rich)} rows, of which {len(rich) - test} are scored")
+    begin, every = (int(0.3 * test), 24) if freq == "h" else (int(0.65 * len(rich)), len(rich))
+    name = chosen(known, begin=begin, every=every)
+    plains, best = ([fit(known, seed) for seed in range(seeds)] for fit in (lstm, CANDIDATES[name]))
+    shown = {f"lstm, seed {seed}": model for seed, model in enumerate(plains)}
+    held = plain.rows(round((1.0 - HELD) * test) - 12, test)
+    shown["lstm, calibrated"] = fc.conformalize(plains[0], held)
+    shown |= {f"{name} (chosen), seed {seed}": model for seed, model in enumerate(best)}
+    shown["seasonal naive"] = fc.create_model("series/seasonal-naive", seasonality=season)
     metrics = ["rmse", "mae", "wape", "mape", f"mase@{season}", "crps", "coverage@0.9"]
-    data = panel.rows(0, end).select_items(panel.item_ids[:1])
-    return fc.backtest(models, data, start=panel.timestamps[begin], horizon=1, metrics=metrics)
+    result = fc.backtest(shown, plain, start=plain.timestamps[test], horizon=1, metrics=metrics)
+    tell(result)
+    labels = ("lstm", f"{name} (chosen)")
+    rmse = [np.mean([result[f"{label}, seed {k}"].metrics["rmse"] for k in range(seeds)]) for label in labels]
+    print(f"  RMSE over {seeds} seeds: lstm {rmse[0]:.1f}, chosen {rmse[1]:.1f}\n")
+    return best[0]
 
 
 def tell(result: fc.Backtest) -> None:
     for each in result.scores:
         values = "  ".join(f"{k} {'-' if v is None else f'{v:.3f}':>8}" for k, v in each.metrics.items())
         skill = each.skill["rmse"]
-        print(f"  {each.label:32}{values}  skill {100 * (skill or 0.0):5.1f} %")
-
-
-def compared(log: pd.DataFrame, freq: str, *, seeds: int) -> Any:
-    """Print every model's scores on the test part; the model that validation chose."""
-    rich, season = shifted_hours(log) if freq == "h" else counts(log, freq), SEASON[freq]
-    plain = rich.select_items(rich.item_ids[:1])
-    found = scores(
-        {name: fitted(make(), rich, "choose") for name, make in candidates(freq).items()},
-        rich,
-        "choose",
-        season=season,
-    )
-    ranked = [each.label for each in found.scores if each.label in candidates(freq)]
-    # An epoch of hours is seven steps: too few for the preset's patience to mean anything.
-    patience = {"patience": None} if freq == "h" else {}
-    plains = [fitted(lstm(**patience), plain, "final", seed=seed) for seed in range(seeds)]
-    held = plain.rows(int(0.7 * len(plain)) - 12, int(0.8 * len(plain)))
-    shown = {f"lstm, seed {seed}": model for seed, model in enumerate(plains)}
-    shown["lstm, calibrated"] = fc.conformalize(plains[0], held)
-    best = fitted(candidates(freq)[ranked[0]](), rich, "final")
-    shown[f"{ranked[0]} (chosen)"] = best
-    print(f"{freq}: {len(plain)} rows; validation chose '{ranked[0]}' of {len(ranked)}")
-    result = scores(shown, plain, "final", season=season)
-    tell(result)
-    error = np.mean([result[f"lstm, seed {seed}"].metrics["rmse"] for seed in range(seeds)])
-    chosen = result[f"{ranked[0]} (chosen)"].metrics["rmse"]
-    print(f"  RMSE of the LSTM {error:.1f} over {seeds} seeds, of the chosen model {chosen:.1f}\n")
-    return best
+        print(f"  {each.label:40}{values}  skill {100 * (skill or 0.0):5.1f} %")
 
 
 def live(model: Any, panel: fc.Panel, out: Path) -> None:
