@@ -410,8 +410,8 @@ def test_the_command_exports_folders_and_registered_models(
             assert (name, alias) == ("demand", "champion")
             return SimpleNamespace(version=3)
 
-        def load(self, name: str, *, version: int) -> Any:
-            assert (name, version) == ("demand", 3)
+        def load(self, name: str, *, version: int, device: str | None) -> Any:
+            assert (name, version, device) == ("demand", 3, None)
             return fc.load_model(artifact)
 
     monkeypatch.setattr("forecast_core.tracking.ModelRegistry", Registry)

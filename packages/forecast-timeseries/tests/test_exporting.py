@@ -15,9 +15,8 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 import forecast_core as fc
-from forecast_core.artifacts import read_artifact, write_artifact
 from forecast_core.data.calendar import CALENDAR_FEATURES, calendar_features
-from forecast_core.errors import ArtifactError, CapabilityError, DataError, NotFittedError, ShapeError
+from forecast_core.errors import CapabilityError, DataError, NotFittedError, ShapeError
 from forecast_core.exporting import to_onnx
 from forecast_core.exporting.onnx_file import onnx_session
 from forecast_core.series.sample import sample_panel
@@ -261,19 +260,6 @@ def test_an_exported_folder_holds_a_checked_graph_and_its_scaling(
         name, *_, apart, _, largest = line.split()
         assert name in ("mean", "sigma")
         assert float(apart) <= 1e-5 * float(largest)
-
-
-def test_a_model_of_a_device_that_is_not_here_is_refused_by_name(tmp_path: Path) -> None:
-    fc.create_model("timeseries/patch-transformer", **PATCHES).fit(sample_panel(rows=100)).save(
-        tmp_path / "m"
-    )
-    manifest, state = read_artifact(tmp_path / "m")
-    elsewhere = {**manifest.config, "device": "cuda:99"}
-    told = manifest.model_dump(include={"spec_id", "spec_version", "info", "data"})
-    write_artifact(tmp_path / "m", state, config=elsewhere, **told)
-    with pytest.raises(ArtifactError, match=r"is a device of this machine .*'cuda:99'"):
-        fc.export(tmp_path / "m", tmp_path / "a")
-    assert not (tmp_path / "a").exists()
 
 
 def test_the_python_of_the_export_guide_runs_as_written(

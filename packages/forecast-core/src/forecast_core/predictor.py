@@ -36,6 +36,7 @@ from forecast_core.errors import (
     NotFittedError,
     PluginError,
 )
+from forecast_core.placing import on_device
 from forecast_core.prediction import ForecastPrediction, ModelRef, Prediction, Uncertainty
 from forecast_core.run import Run
 from forecast_core.specs import ModelSpec, TaskSpec
@@ -298,7 +299,7 @@ class Predictor(ABC, Generic[D]):
         )
 
     @classmethod
-    def _load(cls, path: str | PathLike[str]) -> Predictor[Any]:
+    def _load(cls, path: str | PathLike[str], *, device: str | None = None) -> Predictor[Any]:
         manifest, state = read_artifact(path)
         spec = registry.model_spec(manifest.spec_id)
         if manifest.spec_version > spec.version:
@@ -306,7 +307,8 @@ class Predictor(ABC, Generic[D]):
                 f"{path}: {spec.id} was saved by version {manifest.spec_version} of the model; version "
                 f"{spec.version} is installed; upgrade the package that provides it"
             )
-        model = registry.create_model(spec.id, **manifest.config)
+        config = manifest.config if device is None else on_device(spec.id, manifest.config, device)
+        model = registry.create_model(spec.id, **config)
         model._restore(manifest, state, path)
         return model
 

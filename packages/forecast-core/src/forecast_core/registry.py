@@ -263,15 +263,17 @@ def create_model(model_id: str, config: ModelConfig | None = None, /, **params: 
     return predictor_class(spec)(config, spec=spec)
 
 
-def load_model(path: str | PathLike[str]) -> Predictor[Any]:
+def load_model(path: str | PathLike[str], *, device: str | None = None) -> Predictor[Any]:
     """The predictor saved at `path`, verified byte by byte before anything is built from it.
 
-    The class is found through the registry alone; nothing is unpickled. Raises ArtifactError,
-    ArtifactIntegrityError, ArtifactVersionError or UnknownIdError (its plugin is not installed).
+    device: where its networks, and those of models it holds, compute, such as "cpu"; default: where they
+    were trained. The class is found through the registry alone; nothing is unpickled. Raises ArtifactError
+    (the device is not there, among others), ArtifactIntegrityError, ArtifactVersionError or UnknownIdError
+    (its plugin is not installed).
     """
     from forecast_core.predictor import Predictor
 
-    return Predictor._load(path)
+    return Predictor._load(path, device=device)
 
 
 def config_class(spec: ModelSpec) -> type[ModelConfig]:

@@ -147,8 +147,9 @@ class Shelf:
         assert (name, alias) == ("demand", "champion")
         return SimpleNamespace(version=self.champion)
 
-    def load(self, name: str, *, version: int | None = None) -> fc.Predictor[Any]:
+    def load(self, name: str, *, version: int | None = None, device: str | None = None) -> fc.Predictor[Any]:
         assert version is not None
+        assert device is None
         self.champion = 2  # promoted while the former champion is read
         return self.models[version - 1]
 
@@ -274,8 +275,8 @@ def test_an_artifact_replaced_while_it_is_read_is_read_again(
     source = DirectorySource(folder)
     real, shifts = fc.load_model, iter([1.0, 2.0])
 
-    def load(path: Any) -> Any:
-        model = real(path)
+    def load(path: Any, *, device: str | None) -> Any:
+        model = real(path, device=device)
         shift = next(shifts, None)
         if shift is not None:
             points(folder, shift=shift)

@@ -76,7 +76,7 @@ class NetworkPredictor(FeaturePredictor):
         network = self._build(
             components=components, features=self._scaling.size - components, horizons=horizons
         )
-        return network.to(self.config.device)
+        return network.to(training_device(self.config.device))
 
     def _validation(self, data: Any) -> WindowSource:
         windows = known_targets(data, context_length=self.config.context_length)

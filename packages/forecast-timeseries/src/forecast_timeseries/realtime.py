@@ -34,7 +34,8 @@ class RealTimePredictor:
     artifact: a saved model's directory, or a fitted model. Windows are checked before they are predicted:
     their columns and frequency, that every series has a value, and that none lies further outside the range
     of training than `margin` ranges; out_of_range says whether that is warned of (OutOfRangeWarning, and
-    `metadata["out_of_range"]`) or refused (DataError). Raises NotFittedError for a model that is not fitted.
+    `metadata["out_of_range"]`) or refused (DataError). device: as of `load_model`. Raises NotFittedError for
+    a model that is not fitted.
     """
 
     def __init__(
@@ -43,12 +44,13 @@ class RealTimePredictor:
         *,
         out_of_range: Literal["warn", "refuse"] = "warn",
         margin: float = 0.25,
+        device: str | None = None,
     ) -> None:
         if out_of_range not in ("warn", "refuse"):
             raise InvalidInputError("out_of_range", "is 'warn' or 'refuse'", got=repr(out_of_range))
         if not margin >= 0:
             raise InvalidInputError("margin", "is at least 0", got=margin)
-        self._model = artifact if isinstance(artifact, Predictor) else load_model(artifact)
+        self._model = artifact if isinstance(artifact, Predictor) else load_model(artifact, device=device)
         if not self._model.is_fitted:
             raise NotFittedError(f"{self._model.spec.id} has to be fitted first; call fit(train)")
         self._refuses = out_of_range == "refuse"

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from forecast_core import registry
+from forecast_core.cli.options import DEVICE
 from forecast_core.cli.output import JSON, print_json, print_table
 from forecast_core.errors import ConfigError, InvalidInputError
 
@@ -107,6 +108,7 @@ def predict(
     artifact: Path = typer.Argument(help="Folder of a saved model."),
     root: Path = typer.Argument(help="A photo, or a folder of photos."),
     split: str = _SPLIT,
+    device: str = DEVICE,
     output: Path = typer.Option(None, help="Write a .csv or .json file instead of printing."),
     as_json: bool = JSON,
 ) -> None:
@@ -115,7 +117,7 @@ def predict(
 
     if output is not None and output.suffix not in (".csv", ".json"):
         raise ConfigError("--output", "ends in .csv or .json", got=str(output))
-    model = registry.load_model(artifact)
+    model = registry.load_model(artifact, device=device)
     if root.is_dir():
         photos = PhotoSet.from_folder(root, split=split)
     else:

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from forecast_core.cli.options import DEVICE
 from forecast_core.cli.output import JSON
 from forecast_core.cli.tracking import URI
 
@@ -30,6 +31,7 @@ def export(
     ),
     scores: Path = typer.Option(None, help="metrics.json of the model's run, for its card."),
     wheels: Path = typer.Option(None, help="Folder of wheels, of which those needed are copied."),
+    device: str = DEVICE,
     replace: bool = typer.Option(False, "--replace", help="Put it in the place of an older export."),
     uri: str = URI,
     as_json: bool = JSON,
@@ -38,7 +40,16 @@ def export(
     from forecast_core.exporting import export as write
 
     model = _source(artifact, uri)
-    made = write(model, folder, name=name, onnx=onnx, scores=scores, wheels=wheels, replace=replace)
+    made = write(
+        model,
+        folder,
+        name=name,
+        onnx=onnx,
+        scores=scores,
+        wheels=wheels,
+        device=device,
+        replace=replace,
+    )
     if as_json:
         told = {"path": str(made.path), "name": made.name, "onnx": made.onnx, "files": list(made.files)}
         typer.echo(json.dumps(told))

@@ -11,9 +11,13 @@ import typer
 
 from forecast_core.config import DataConfig
 
-__all__ = ["Layout", "data_config", "with_data_options"]
+__all__ = ["DEVICE", "Layout", "data_config", "with_data_options"]
 
 Layout = Literal["long", "wide"]
+
+DEVICE: Any = typer.Option(
+    None, "--device", help="Where networks compute, such as cpu; default: where they were trained."
+)
 
 
 def data_config(

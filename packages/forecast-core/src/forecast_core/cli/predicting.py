@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from forecast_core import registry
-from forecast_core.cli.options import with_data_options
+from forecast_core.cli.options import DEVICE, with_data_options
 from forecast_core.cli.output import JSON, print_table
 from forecast_core.cli.sources import load_data
 from forecast_core.config import DataConfig
@@ -30,6 +30,7 @@ def predict(
     *,
     data: DataConfig,
     horizon: int = typer.Option(None, help="Steps ahead; default: the model's."),
+    device: str = DEVICE,
     output: Path = typer.Option(None, help="Write a .csv, .parquet or .json file instead of printing."),
     as_json: bool = JSON,
 ) -> None:
@@ -42,7 +43,7 @@ def predict(
         raise ConfigError("--output", "ends in .csv, .parquet or .json", got=str(output))
     if output is not None and not output.absolute().parent.is_dir():
         raise ConfigError("--output", "lies in a folder that exists", got=str(output))
-    model = registry.load_model(artifact)
+    model = registry.load_model(artifact, device=device)
     prediction = model.predict(adapted(model, load_data(data)), horizon=horizon)
     if as_json:
         typer.echo(prediction.to_json())

@@ -11,7 +11,7 @@ import typer
 
 import forecast_core as fc
 from forecast_core import registry
-from forecast_core.cli.options import with_data_options
+from forecast_core.cli.options import DEVICE, with_data_options
 from forecast_core.cli.output import JSON, metric_rows, number, print_json, print_table, split
 from forecast_core.cli.sources import load_data, named_model
 from forecast_core.config import DataConfig
@@ -44,12 +44,13 @@ def evaluate(
     horizon: int = _HORIZON,
     stride: int = _STRIDE,
     metrics: str = _METRICS,
+    device: str = DEVICE,
     report: Path = _REPORT,
     as_json: bool = JSON,
 ) -> None:
     """Score a saved model, beside the naive baseline, on rows it has not seen."""
     table = load_data(data)
-    models = [registry.load_model(artifact)]
+    models = [registry.load_model(artifact, device=device)]
     _show(_score(models, table, start, horizon, stride, metrics), report, as_json)
 
 
@@ -65,13 +66,16 @@ def compare(
     refit_validation: float = typer.Option(
         0.0, min=0.0, max=0.9, help="Share of the rows of a refit that serves as validation data."
     ),
+    device: str = DEVICE,
     report: Path = _REPORT,
     as_json: bool = JSON,
 ) -> None:
     """Backtest several models on the same origins; unfitted ones are fitted on the rows before."""
     table = load_data(data)
     policy = fc.RefitPolicy(refit=refit, validation=refit_validation)
-    found = _score([named_model(text) for text in models], table, start, horizon, stride, metrics, policy)
+    found = _score(
+        [named_model(text, device=device) for text in models], table, start, horizon, stride, metrics, policy
+    )
     _show(found, report, as_json)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from forecast_core.cli.options import DEVICE
 from forecast_core.cli.output import JSON
 from forecast_core.errors import ConfigError
 
@@ -32,6 +33,7 @@ def serve(
     uri: str = typer.Option(
         "sqlite:///mlflow.db", envvar="FORECAST_MLFLOW_URI", help="MLflow's server or database, for aliases."
     ),
+    device: str = DEVICE,
     insecure: bool = typer.Option(False, "--insecure", help="Listen beyond loopback without an API key."),
     reload_seconds: float = typer.Option(
         2.0, min=0.0, help="How often folders are looked at for a new model; 0: never."
@@ -55,7 +57,7 @@ def serve(
 
     run, sources = serving.serve, {}
     for text in artifacts:
-        name, source = source_of(text, registry)
+        name, source = source_of(text, registry, device=device)
         if name in sources:
             raise ConfigError("ARTIFACT", "have distinct names", got=repr(name), hint="give NAME=FOLDER")
         sources[name] = source

@@ -49,10 +49,13 @@ def load_data(config: DataConfig) -> Any:
     )
 
 
-def named_model(text: str) -> Predictor[Any]:
-    """A saved model's directory, or an id with options: "series/seasonal-naive:seasonality=168"."""
+def named_model(text: str, *, device: str | None = None) -> Predictor[Any]:
+    """A saved model's directory, or an id with options: "series/seasonal-naive:seasonality=168".
+
+    device: as of `load_model`; options of a model that is not saved name theirs.
+    """
     if Path(text, "manifest.json").is_file():
-        return registry.load_model(text)
+        return registry.load_model(text, device=device)
     model_id, _, options = text.partition(":")
     params = {}
     for pair in (p for p in options.split(",") if p):

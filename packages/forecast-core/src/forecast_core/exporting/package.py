@@ -64,6 +64,7 @@ def export(
     onnx: bool | None = None,
     scores: Backtest | str | PathLike[str] | None = None,
     wheels: str | PathLike[str] | None = None,
+    device: str | None = None,
     replace: bool = False,
 ) -> Exported:
     """Write a folder with all that is needed to use a fitted model elsewhere.
@@ -76,7 +77,8 @@ def export(
     onnx: True demands an ONNX file, False leaves it out; None: where the model offers one. scores: a
     backtest that the model took part in, or the metrics.json of its run, for the model card. wheels: a
     folder of wheels, of which those needed are copied; it has to hold those of core and the model's plugin.
-    replace: put it in the place of an older export.
+    device: where networks will compute, such as "cpu"; default: where they were trained. replace: put it in
+    the place of an older export.
 
     Everything is written beside `path` and put there in one step, so that on an error nothing has changed.
     Raises what `load_model` raises; InvalidInputError where `path` holds something else, or wheels are
@@ -90,7 +92,7 @@ def export(
     if onnx:
         need_onnx()
     with _beside(target) as folder:
-        loaded = _artifact(model, folder / _MODEL)
+        loaded = _artifact(model, folder / _MODEL, device=device)
         manifest, state = read_artifact(folder / _MODEL)
         graph, reason = _graph(loaded, onnx)
         packages, ours = needed(manifest.spec_id, manifest.config)
@@ -134,7 +136,9 @@ def export(
     return Exported(path=target, name=served, files=files, onnx=graph is not None)
 
 
-def _artifact(model: Predictor[Any] | str | PathLike[str], copy: Path) -> Predictor[Any]:
+def _artifact(
+    model: Predictor[Any] | str | PathLike[str], copy: Path, *, device: str | None
+) -> Predictor[Any]:
     """Put the artifact at `copy`; the model as it loads from there, verified to its last byte."""
     if isinstance(model, Predictor):
         model.save(copy)
@@ -145,7 +149,10 @@ def _artifact(model: Predictor[Any] | str | PathLike[str], copy: Path) -> Predic
         except (OSError, shutil.Error) as error:
             raise ArtifactError(f"{model}: cannot be copied: {error}") from error
     try:
-        return registry.load_model(copy)
+        loaded = registry.load_model(copy, device=device)
+        if device is not None:
+            loaded.save(copy)
+        return loaded
     except ArtifactError as error:
         if isinstance(model, Predictor):
             raise

@@ -37,10 +37,13 @@ class ModelSource(Protocol):
 
 
 class DirectorySource:
-    """The artifact in a folder, whichever lies there now; its version is the start of the manifest's hash."""
+    """The artifact in a folder, whichever lies there now; its version is the start of the manifest's hash.
 
-    def __init__(self, path: str | PathLike[str]) -> None:
-        self._path = Path(path)
+    device: as of `load_model`.
+    """
+
+    def __init__(self, path: str | PathLike[str], *, device: str | None = None) -> None:
+        self._path, self._device = Path(path), device
 
     def version(self) -> str:
         """First 12 digits of the SHA-256 of the manifest; ArtifactError where there is none."""
@@ -59,7 +62,7 @@ class DirectorySource:
 
         before = self.version()
         for _ in range(_ATTEMPTS):
-            model = load_model(self._path)
+            model = load_model(self._path, device=self._device)
             after = self.version()
             if after == before:  # nobody replaced the folder meanwhile
                 return before, model
@@ -77,16 +80,21 @@ class Registry(Protocol):
         """What is known of the version with an alias; its `version` is a number."""
         ...
 
-    def load(self, name: str, *, version: int | None = None) -> Predictor[Any]:
-        """The predictor of a version."""
+    def load(self, name: str, *, version: int | None = None, device: str | None = None) -> Predictor[Any]:
+        """The predictor of a version, computing on a device."""
         ...
 
 
 class RegistrySource:
-    """The version of a registered model that has an alias now, such as the champion."""
+    """The version of a registered model that has an alias now, such as the champion.
 
-    def __init__(self, registry: Registry, name: str, *, alias: str = "champion") -> None:
-        self._registry, self._name, self._alias = registry, name, alias
+    device: as of `load_model`.
+    """
+
+    def __init__(
+        self, registry: Registry, name: str, *, alias: str = "champion", device: str | None = None
+    ) -> None:
+        self._registry, self._name, self._alias, self._device = registry, name, alias, device
 
     def version(self) -> str:
         """Number of the version with the alias; errors as the registry raises them."""
@@ -95,7 +103,7 @@ class RegistrySource:
     def load(self) -> tuple[str, Predictor[Any]]:
         """That number and its model, whatever is promoted meanwhile."""
         version = self.version()
-        return version, self._registry.load(self._name, version=int(version))
+        return version, self._registry.load(self._name, version=int(version), device=self._device)
 
     def __repr__(self) -> str:
         return f"RegistrySource({self._name!r}, alias={self._alias!r})"
@@ -110,17 +118,21 @@ def check_name(name: str) -> str:
     return name
 
 
-def source_of(text: str, registry: Callable[[], Registry] | None = None) -> tuple[str, ModelSource]:
+def source_of(
+    text: str, registry: Callable[[], Registry] | None = None, *, device: str | None = None
+) -> tuple[str, ModelSource]:
     """Name and source of "FOLDER", which is served under its own name, or of "MODEL@ALIAS", which is
     served under the registered model's; "NAME=..." before either gives another name.
 
-    registry: makes the registry that aliases are of, once one is named. ConfigError for a name that
-    cannot stand in a URL.
+    registry: makes the registry that aliases are of, once one is named. device: as of `load_model`.
+    ConfigError for a name that cannot stand in a URL.
     """
     name, sign, rest = text.partition("=")
     if not sign or not _NAME.fullmatch(name) or Path(text).exists():
         name, rest = "", text
     registered = _REGISTERED.fullmatch(rest)
     if registered and registry is not None and not Path(rest).exists():
-        return name or registered[1], RegistrySource(registry(), registered[1], alias=registered[2])
-    return name or check_name(Path(rest).resolve().name), DirectorySource(rest)
+        return name or registered[1], RegistrySource(
+            registry(), registered[1], alias=registered[2], device=device
+        )
+    return name or check_name(Path(rest).resolve().name), DirectorySource(rest, device=device)

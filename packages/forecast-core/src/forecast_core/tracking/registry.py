@@ -111,7 +111,14 @@ class ModelRegistry:
             catalogue.assign(client, name, version, alias)
             return catalogue.find(client, name, version=version)[0]
 
-    def load(self, name: str, *, alias: Alias | None = None, version: int | None = None) -> Predictor[Any]:
+    def load(
+        self,
+        name: str,
+        *,
+        alias: Alias | None = None,
+        version: int | None = None,
+        device: str | None = None,
+    ) -> Predictor[Any]:
         """The predictor of a version, or of the one with an alias; by default of the champion.
 
         Every byte is checked against the hashes in the artifact, and these against the one noted when it
@@ -123,7 +130,7 @@ class ModelRegistry:
                 found, tags = catalogue.find(client, name, alias=alias, version=version)
                 path = self._download(client, found, WITHIN, folder)
             _check_sha256(path / MANIFEST, found, tags)
-            return registry.load_model(path)
+            return registry.load_model(path, device=device)
 
     def get(self, name: str, *, alias: Alias | None = None, version: int | None = None) -> RegisteredModel:
         """What is known of a version, or of the one with an alias; by default of the champion."""

@@ -102,7 +102,7 @@ def training_device(name: str) -> torch.device:
             "TrainingOptions.device",
             f"is a device of this machine ({reason})",
             got=repr(name),
-            hint="use 'cpu'",
+            hint="use 'cpu'; load_model and the commands take another device for a saved model",
         ) from error
     if device.type == "meta":
         raise ConfigError("TrainingOptions.device", "holds numbers", got=repr(name), hint="use 'cpu'")

@@ -287,7 +287,7 @@ class TrainedNetwork(Predictor[GraphPanel]):
         }
         network = self._build(torch.zeros(len(self._known.channels), self.config.components))
         network.load_state_dict(tensors)
-        self._network = network.to(self.config.device).eval()
+        self._network = network.to(training_device(self.config.device)).eval()
 
 
 def _arrays(mixture: MixtureParameters, steps: int) -> tuple[np.ndarray, ...]:

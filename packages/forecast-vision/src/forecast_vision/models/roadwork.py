@@ -370,7 +370,7 @@ class Roadwork(Predictor[PhotoSet]):
         if bool(tuned) != (self.config.fine_tuning is not None):
             raise ValueError("weights of a backbone are there if and only if it was trained")
         self._backbone = restored(self.config, tuned) if tuned else None
-        self._network = network.to(self.config.device).eval()
+        self._network = network.to(training_device(self.config.device)).eval()
 
 
 def _tensors(state: State, prefix: str) -> dict[str, torch.Tensor]:

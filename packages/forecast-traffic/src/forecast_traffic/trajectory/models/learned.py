@@ -143,7 +143,7 @@ class NetworkPredictor(TrackPredictor):
         with torch.random.fork_rng(devices=[]):
             network = self._build()
         network.load_state_dict({name: torch.from_numpy(a.copy()) for name, a in state.arrays.items()})
-        self._network = network.to(self.config.device).eval()
+        self._network = network.to(training_device(self.config.device)).eval()
         self._dt, self._events = float(known["dt"]), tuple(map(str, known["events"]))
 
 
