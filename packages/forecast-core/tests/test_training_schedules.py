@@ -192,6 +192,11 @@ def test_options_out_of_bounds_are_refused_by_name(field, value):
         TrainingOptions(**{"max_epochs": 1, "batch_size": 1, "learning_rate": 0.1, field: value})
 
 
+def test_a_schedule_of_milestones_names_one():
+    with pytest.raises(ConfigError, match=r"TrainingOptions.milestones: name an epoch"):
+        TrainingOptions(max_epochs=1, batch_size=1, learning_rate=0.1, schedule="milestones")
+
+
 class Model(ModelConfig):
     """A model's own options, some of which say how it is trained."""
 

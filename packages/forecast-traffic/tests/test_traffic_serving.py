@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import forecast_core as fc
 from forecast_traffic import GraphPanel
 from forecast_traffic.graph.sample import sample_graph
+from forecast_traffic.serving import GraphRequest
 
 pytest.importorskip("fastapi")
 httpx = pytest.importorskip("httpx")
@@ -72,3 +75,36 @@ def test_a_served_network_answers_like_the_model(tmp_path: Path) -> None:
         assert told in answer.text
     assert isinstance(gp, GraphPanel)
     assert np.isfinite(expected).all()
+
+
+@pytest.mark.parametrize("covariates", [0, 1])
+def test_an_exported_network_brings_a_request_that_it_answers(tmp_path: Path, covariates: int) -> None:
+    gp = sample_graph(future_covariates=covariates)
+    fc.create_model("traffic/stmgt", **OPTIONS).fit(gp).save(tmp_path / "model")
+    folder = fc.export(tmp_path / "model", tmp_path / "made").path
+    body = json.loads((folder / "request.json").read_text())
+    assert set(body) >= ({"weather", "weather_type", "event_ids"} if covariates else {"context"})
+    (answer,) = ask(folder / "model", [body])
+    assert answer.status_code == 200, answer.text
+    data = GraphRequest.model_validate_json(json.dumps(body)).to_data(fc.load_model(folder / "model").info)
+    assert data.node_ids == gp.node_ids
+    assert data.timestamps[data.known_rows - 1] == gp.timestamps[-1]
+    known = data.values[: data.known_rows]
+    assert gp.values.min() <= known.min() < known.max() <= gp.values.max()
+
+
+def test_weather_of_nodes_makes_no_request() -> None:
+    gp = sample_graph(future_covariates=1)
+    assert gp.weather is not None
+    assert gp.weather_type is not None
+    by_node = replace(
+        gp,
+        weather=np.repeat(gp.weather[:, None], len(gp.node_ids), axis=1),
+        weather_type=np.repeat(gp.weather_type[:, None], len(gp.node_ids), axis=1),
+    )
+    info = fc.create_model("traffic/stmgt", **OPTIONS).fit(by_node).info
+    assert GraphRequest.example(info, rows=4) is None
+    body = GraphRequest.example(fc.create_model("traffic/last-value").info, rows=4)
+    assert body is not None
+    assert list(body["context"]) == ["target"]
+    assert np.shape(body["context"]["target"]) == (1, 4)

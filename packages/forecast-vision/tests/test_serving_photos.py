@@ -21,6 +21,7 @@ from forecast_core.errors import DataError, InvalidInputError
 from forecast_vision import Metadata, PhotoSet
 from forecast_vision.serving import PhotoRequest
 from forecast_vision.testing import sample_photos
+from forecast_vision.views.decoding import image_size
 
 INFO = fc.create_model("vision/prior").info
 SMALL: dict[str, Any] = {"backbone": "histogram", "view_size": 32, "hidden_size": 16, "num_layers": 1}
@@ -172,3 +173,12 @@ def test_models_are_served_over_rest(tmp_path: Path) -> None:
     assert tensors.status_code == 200, tensors.text
     np.testing.assert_allclose(tensors.json()["outputs"][0]["data"], told["probabilities"][0])
     assert [each["name"] for each in described.json()["inputs"]] == ["images", "names"]
+
+
+def test_an_exported_model_brings_a_photo_that_it_answers(tmp_path: Path) -> None:
+    model = fc.create_model("vision/roadwork", **SMALL).fit(sample_photos(photos=8))
+    folder = fc.export(model, tmp_path / "made").path
+    request = PhotoRequest.model_validate_json((folder / "request.json").read_text())
+    photos = request.to_data(model.info)
+    assert image_size(photos.photos[0].image) == (64, 96)
+    assert fc.load_model(folder / "model").predict(photos).item_ids == ("example",)

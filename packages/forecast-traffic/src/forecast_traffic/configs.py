@@ -101,7 +101,9 @@ class NetworkConfig(ModelConfig):
         default="one-cycle", description="learning rate over time"
     )
     milestones: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        default=(20, 30), description="epochs after which the schedule of that name falls to a tenth"
+        default=(20, 30),
+        min_length=1,
+        description="epochs after which the schedule of that name falls to a tenth",
     )
     windows_per_epoch: int | None = Field(
         default=16_384, ge=1, description="random windows an epoch; none: every window"

@@ -18,6 +18,7 @@ from forecast_core.series.columns import (
     times,
     zone_of,
 )
+from forecast_core.series.example import ExampleData
 from forecast_core.series.serving import Columns, as_targets
 from forecast_core.serving.request import ForecastRequest, ItemId, Name, Number, TensorSpec, Time
 from forecast_traffic.graph.panel import GraphPanel
@@ -127,3 +128,28 @@ class GraphRequest(ForecastRequest):
         for name in ("weather_type", "event_ids"):
             found += [TensorSpec(name, "INT64", (-1,))] if info.data.get(name) else []
         return (*found, TensorSpec("timestamps", "BYTES", (-1,)), TensorSpec("node_ids", "BYTES", (-1,)))
+
+    @classmethod
+    def example(cls, info: ModelInfo, *, rows: int) -> dict[str, Any] | None:
+        """Waves at every node within the range of training, up to where that ended, and weather and no events
+        ahead; None for a model whose weather differs by node, which a request cannot tell.
+        """
+        made = ExampleData.of(info, rows=rows)
+        if made.data.get("weather_by_node"):
+            return None
+        nodes, ahead = list(made.data.get("node_ids", ())), rows + made.horizon
+        body: dict[str, Any] = {
+            "context": made.waves("target_names", rows, items=max(len(nodes), 1)),
+            "timestamps": made.timestamps(),
+            "freq": str(made.freq),
+            "horizon": made.horizon,
+        }
+        if nodes:
+            body["node_ids"] = nodes
+        if made.data.get("weather"):
+            weather = made.waves("weather", ahead, items=1)
+            body["weather"] = {name: values[0] for name, values in weather.items()}
+        for name in ("weather_type", "event_ids"):
+            if made.data.get(name):
+                body[name] = [0] * ahead
+        return body

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Annotated
+import io
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from pydantic import Field, JsonValue
 
 from forecast_core.errors import DataError, InvalidInputError, ShapeError
@@ -68,6 +70,16 @@ class PhotoRequest(ModelRequest):
     def tensors(cls, info: ModelInfo) -> tuple[TensorSpec, ...]:
         """Photos in base64, and their names."""
         return (TensorSpec("images", "BYTES", (-1,)), TensorSpec("names", "BYTES", (-1,)))
+
+    @classmethod
+    def example(cls, info: ModelInfo, *, rows: int) -> dict[str, Any] | None:
+        """A photo of a grey sky over a darker road, 96 x 64."""
+        from PIL import Image
+
+        shades = np.linspace(200, 60, 64).astype(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(np.repeat(shades[:, None], 96, axis=1)).save(file, "PNG")
+        return {"images": [base64.b64encode(file.getvalue()).decode()], "names": ["example"]}
 
 
 def _content(text: str, field: str) -> bytes:

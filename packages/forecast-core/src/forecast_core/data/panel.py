@@ -15,6 +15,7 @@ from forecast_core.data.continuing import row_of_continuation
 from forecast_core.data.frames import build_frame, id_column
 from forecast_core.data.freq import Freq
 from forecast_core.data.instants import instant, instants
+from forecast_core.data.ranges import ranges_of
 from forecast_core.data.windows import PanelWindows
 from forecast_core.errors import DataError, InvalidInputError, MissingFutureError, ShapeError, near_misses
 from forecast_core.validation import whole
@@ -468,22 +469,14 @@ class Panel:
         }
 
     def _ranges(self) -> dict[str, dict[str, list[float]]]:
-        """Sort of column -> name -> smallest and largest known value, of those that have any."""
-        known = self.known_rows
-        sorts = {
-            "target_names": (self.target_names, self.values[:known]),
-            "past_covariates": (self.past_covariate_names, self.past_covariates),
-            "future_covariates": (self.future_covariate_names, self.future_covariates),
-            "static_covariates": (self.static_covariate_names, self.static_covariates),
-        }
-        found: dict[str, dict[str, list[float]]] = {}
-        for sort, (names, array) in sorts.items():
-            for k, name in enumerate(names):
-                assert array is not None
-                seen = array[..., k][~np.isnan(array[..., k])]
-                if len(seen):
-                    found.setdefault(sort, {})[name] = [float(seen.min()), float(seen.max())]
-        return found
+        return ranges_of(
+            {
+                "target_names": (self.target_names, self.values[: self.known_rows]),
+                "past_covariates": (self.past_covariate_names, self.past_covariates),
+                "future_covariates": (self.future_covariate_names, self.future_covariates),
+                "static_covariates": (self.static_covariate_names, self.static_covariates),
+            }
+        )
 
 
 def _plain(item: Any) -> ItemId:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from forecast_core.config import ModelConfig
+from forecast_core.errors import ConfigError
 
 __all__ = ["Schedule", "TrainingOptions"]
 
@@ -73,6 +74,14 @@ class TrainingOptions(ModelConfig):
         default=None, description="ddp: a process a device, started by torchrun; implies fabric"
     )
     devices: int = Field(default=1, ge=1, description="devices trained on at once; more than one implies ddp")
+
+    @model_validator(mode="after")
+    def _falls_somewhere(self) -> Self:
+        if self.schedule == "milestones" and not self.milestones:
+            raise ConfigError(
+                "TrainingOptions.milestones", "name an epoch where the schedule is of that name"
+            )
+        return self
 
     @classmethod
     def of(cls, config: ModelConfig, **others: Any) -> Self:

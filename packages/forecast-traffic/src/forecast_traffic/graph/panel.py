@@ -14,6 +14,7 @@ from forecast_core.data import Freq, Panel
 from forecast_core.data.content import fingerprint, same_content
 from forecast_core.data.continuing import row_of_continuation
 from forecast_core.data.instants import instant
+from forecast_core.data.ranges import ranges_of
 from forecast_core.errors import DataError, InvalidInputError, MissingFutureError, ShapeError, near_misses
 from forecast_core.validation import whole
 from forecast_traffic.graph.edges import adjacency_matrix, checked_edges, subgraph
@@ -356,7 +357,9 @@ class GraphPanel:
         return self.select_items([self.node_ids[k] for k in index.tolist()])
 
     def signature(self) -> Mapping[str, Any]:
-        """What a manifest or a request tells of a panel: names, nodes, frequency, zone and span."""
+        """What a manifest or a request tells of a panel: names, nodes, frequency, zone and span, and smallest
+        and largest number of each channel and of weather.
+        """
         return {
             "type": "graph",
             "freq": str(self.freq),
@@ -372,6 +375,12 @@ class GraphPanel:
             "event_ids": self.event_ids is not None,
             "start": str(self.timestamps[0]),
             "end": str(self.timestamps[max(self.known_rows, 1) - 1]),
+            "ranges": ranges_of(
+                {
+                    "target_names": (self.channel_names, self.values[: self.known_rows]),
+                    "weather": (self.weather_names, self.weather),
+                }
+            ),
         }
 
     def __eq__(self, other: object) -> bool:
