@@ -8,7 +8,7 @@ import pytest
 
 import forecast_core as fc
 from forecast_core import registry
-from forecast_core.errors import ArtifactError
+from forecast_core.errors import ArtifactError, DeviceError
 
 AWAY = "cuda:99"
 LAZY = {"timeseries/chronos", "vision/logistic"}  # what they compute on a device is made when it is needed
@@ -28,8 +28,10 @@ def test_a_network_is_loaded_where_it_is_told_to(name: str, tmp_path: Path) -> N
     expected = model.predict(data)
     model.config = model.config.model_copy(update={"device": AWAY})
     model.save(tmp_path / "model")
-    with pytest.raises(ArtifactError, match=f"is a device of this machine .*'{AWAY}'.*load_model"):
+    with pytest.raises(ArtifactError, match=f"was trained on '{AWAY}', which is not here .*device='cpu'"):
         fc.load_model(tmp_path / "model")
+    with pytest.raises(DeviceError, match=f"device: .*'{AWAY}0'; use 'cpu'"):
+        fc.load_model(tmp_path / "model", device=AWAY + "0")
     loaded = fc.load_model(tmp_path / "model", device="cpu")
     assert loaded.config == fc.create_model(name, **spec.test_configs[0]).config
     assert loaded.predict(data) == expected

@@ -121,6 +121,21 @@ def test_times_with_a_zone_become_utc() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["2024", "2024-01", "2024-01-01", "20240101", "2024-01-01 00:00", "20240101T00"]
+)
+def test_dates_are_read_as_iso_8601_has_them(text: str) -> None:
+    assert instant("start", text) == np.datetime64("2024-01-01T00:00", "us")
+    assert instants("times", [text, "2024-01-02"])[0] == np.datetime64("2024-01-01T00:00", "us")
+
+
+@pytest.mark.parametrize("text", ["202401", "5", "-5", "now", "today", "", "2024-13", "２０２４"])
+def test_texts_that_only_look_like_times_are_refused(text: str) -> None:
+    for values in ([text], [text] * 3, ["2024-01-01", text]):
+        with pytest.raises(DataError, match="row"):
+            instants("times", values)
+
+
+@pytest.mark.parametrize(
     ("values", "says"),
     [
         (["2024-01-01", "soon"], "row 1"),

@@ -227,6 +227,21 @@ def test_trailing_rows_of_weather_are_the_future() -> None:
     assert replace(ahead, known=205).known_rows == 205
 
 
+@given(low=st.integers(-50, 50), high=st.integers(-50, 50))
+def test_rows_are_counted_from_the_end_too(low: int, high: int) -> None:
+    values = sample_graph(rows=40).values.copy()
+    values[34:] = np.nan
+    ahead = replace(sample_graph(rows=40, future_covariates=1), values=values)
+    at = range(40)[low:high]
+    if not at:
+        with pytest.raises(ShapeError, match=r"rows: are at least one of 0\.\.39"):
+            ahead.rows(low, high)
+        return
+    part = ahead.rows(low, high)
+    assert part.timestamps.tolist() == ahead.timestamps[low:high].tolist()
+    assert part.known_rows == sum(row < 34 for row in at)
+
+
 @given(
     context=st.integers(1, 8),
     horizon=st.integers(1, 8),

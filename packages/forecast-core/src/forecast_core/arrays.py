@@ -18,7 +18,7 @@ from pydantic_core import core_schema
 
 from forecast_core.errors import InvalidInputError, ShapeError
 
-__all__ = ["Array", "FloatArray", "arrays_equal", "frozen", "positions"]
+__all__ = ["Array", "FloatArray", "arrays_equal", "frozen", "positions", "row_span"]
 
 _TIME = {"M": "datetime64[us]", "m": "timedelta64[us]"}
 _JSON_DTYPES = ("float64", "float32", "int64", "bool", *_TIME.values())
@@ -50,6 +50,14 @@ def arrays_equal(a: np.ndarray, b: np.ndarray) -> bool:
     if a.dtype != b.dtype or a.shape != b.shape:
         return False
     return bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fMm"))
+
+
+def row_span(low: int, high: int, *, length: int) -> tuple[int, int]:
+    """Ends of rows low..high-1 of so many, as a slice takes them; ShapeError where there is none."""
+    first, last, _ = slice(low, high).indices(length)
+    if first >= last:
+        raise ShapeError("rows", f"are at least one of 0..{length - 1}", got=f"[{low}, {high})")
+    return first, last
 
 
 def positions(argument: str, index: np.ndarray | Sequence[int], *, length: int) -> np.ndarray:

@@ -77,6 +77,10 @@ class ModelConfig(BaseModel):
         """A copy with some fields changed; validated again."""
         return type(self)(**{**self.model_dump(), **changes})
 
+    def on_device(self, device: str) -> Self:
+        """The same options with another `device`, if there is one; composed models move those they hold."""
+        return self.replace(device=device) if "device" in type(self).model_fields else self
+
 
 def search_space(config_class: type[ModelConfig]) -> Mapping[str, Search]:
     """Field name -> where to search, of the fields that say so."""

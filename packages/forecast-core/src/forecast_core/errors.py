@@ -17,6 +17,7 @@ __all__ = [
     "ConfigError",
     "ConflictError",
     "DataError",
+    "DeviceError",
     "DuplicateIdError",
     "ForecastError",
     "FrequencyError",
@@ -82,6 +83,10 @@ class ConflictError(ForecastError):
 
 class ConfigError(InvalidInputError):
     """A configuration field is unknown or its value is out of bounds."""
+
+
+class DeviceError(ConfigError):
+    """A device to compute on is unknown, or not on this machine."""
 
 
 class MetricError(InvalidInputError):

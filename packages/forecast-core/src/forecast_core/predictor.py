@@ -32,11 +32,11 @@ from forecast_core.errors import (
     ArtifactError,
     ArtifactVersionError,
     CapabilityError,
+    DeviceError,
     InvalidInputError,
     NotFittedError,
     PluginError,
 )
-from forecast_core.placing import on_device
 from forecast_core.prediction import ForecastPrediction, ModelRef, Prediction, Uncertainty
 from forecast_core.run import Run
 from forecast_core.specs import ModelSpec, TaskSpec
@@ -307,8 +307,12 @@ class Predictor(ABC, Generic[D]):
                 f"{path}: {spec.id} was saved by version {manifest.spec_version} of the model; version "
                 f"{spec.version} is installed; upgrade the package that provides it"
             )
-        config = manifest.config if device is None else on_device(spec.id, manifest.config, device)
-        model = registry.create_model(spec.id, **config)
+        model = registry.create_model(spec.id, **manifest.config)
+        if device is not None and (moved := model.config.on_device(str(device))) != model.config:
+            from forecast_core.training import training_device  # there is a network, and so torch
+
+            training_device(str(device), argument="device")
+            model = registry.create_model(spec.id, moved)
         model._restore(manifest, state, path)
         return model
 
@@ -316,6 +320,11 @@ class Predictor(ABC, Generic[D]):
         try:
             info = ModelInfo.model_validate(manifest.info)
             self._take_over(info, state, version=manifest.spec_version)
+        except DeviceError as error:
+            raise ArtifactError(
+                f"{path}: was trained on {error.got}, which is not here ({error.rule}); load_model(..., "
+                "device='cpu') and the commands' --device cpu compute elsewhere"
+            ) from error
         except (KeyError, ValueError, TypeError, IndexError, RuntimeError, ValidationError) as error:
             raise ArtifactError(
                 f"{path}: holds no state of {self.spec.id} version {self.spec.version}: "

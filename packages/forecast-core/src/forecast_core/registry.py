@@ -267,9 +267,10 @@ def load_model(path: str | PathLike[str], *, device: str | None = None) -> Predi
     """The predictor saved at `path`, verified byte by byte before anything is built from it.
 
     device: where its networks, and those of models it holds, compute, such as "cpu"; default: where they
-    were trained. The class is found through the registry alone; nothing is unpickled. Raises ArtifactError
-    (the device is not there, among others), ArtifactIntegrityError, ArtifactVersionError or UnknownIdError
-    (its plugin is not installed).
+    were trained; models without networks have no use for one. The class is found through the registry alone;
+    nothing is unpickled. Raises DeviceError for a device that is not here, ArtifactError (among others where
+    the one it was trained on is not), ArtifactIntegrityError, ArtifactVersionError or UnknownIdError (its
+    plugin is not installed).
     """
     from forecast_core.predictor import Predictor
 

@@ -50,6 +50,8 @@ class RealTimePredictor:
             raise InvalidInputError("out_of_range", "is 'warn' or 'refuse'", got=repr(out_of_range))
         if not margin >= 0:
             raise InvalidInputError("margin", "is at least 0", got=margin)
+        if isinstance(artifact, Predictor) and device is not None:
+            raise InvalidInputError("device", "is given for a saved model, not for one in memory", got=device)
         self._model = artifact if isinstance(artifact, Predictor) else load_model(artifact, device=device)
         if not self._model.is_fitted:
             raise NotFittedError(f"{self._model.spec.id} has to be fitted first; call fit(train)")

@@ -52,7 +52,7 @@ def load_data(config: DataConfig) -> Any:
 def named_model(text: str, *, device: str | None = None) -> Predictor[Any]:
     """A saved model's directory, or an id with options: "series/seasonal-naive:seasonality=168".
 
-    device: as of `load_model`; options of a model that is not saved name theirs.
+    device: as of `load_model`, and for a model that is not saved, unless its options name one.
     """
     if Path(text, "manifest.json").is_file():
         return registry.load_model(text, device=device)
@@ -63,7 +63,10 @@ def named_model(text: str, *, device: str | None = None) -> Predictor[Any]:
         if not equals:
             raise ConfigError(text, "gives options as name=value", got=repr(pair))
         params[name.replace("-", "_")] = parse_value(value)
-    return registry.create_model(model_id, **params)
+    model = registry.create_model(model_id, **params)
+    if device is None or "device" in params:
+        return model
+    return registry.create_model(model_id, model.config.on_device(device))
 
 
 def parse_params(arguments: Sequence[str], *, model: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
@@ -27,6 +27,11 @@ class Member(BaseModel):
     def config(self) -> ModelConfig:
         """The member's own configuration, validated."""
         return registry.config_class(registry.model_spec(self.id))(**self.params)
+
+    def on_device(self, device: str) -> Member:
+        """The member with its options moved; itself where that changes none."""
+        moved = self.config.on_device(device)
+        return self if moved == self.config else Member(id=self.id, params=moved.model_dump(mode="json"))
 
 
 class EnsembleConfig(ModelConfig):
@@ -58,6 +63,10 @@ class EnsembleConfig(ModelConfig):
             raise ConfigError("members", "have one horizon", got=horizons)
         return self
 
+    def on_device(self, device: str) -> Self:
+        """The ensemble with every member moved."""
+        return self.model_copy(update={"members": tuple(m.on_device(device) for m in self.members)})
+
     @property
     def horizon(self) -> int | None:
         """The members' horizon, where one of them has one."""
@@ -86,6 +95,10 @@ class ConformalConfig(ModelConfig):
     calibration_share: float = Field(
         default=0.2, gt=0, lt=1, description="share of rows held back by fit where no validation is given"
     )
+
+    def on_device(self, device: str) -> Self:
+        """The calibrated model moved."""
+        return self.model_copy(update={"model": self.model.on_device(device)})
 
     @property
     def horizon(self) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from forecast_core.arrays import frozen, positions
+from forecast_core.arrays import frozen, positions, row_span
 from forecast_core.data.calendar import local_time
 from forecast_core.data.content import fingerprint, same_content
 from forecast_core.data.continuing import row_of_continuation
@@ -296,9 +296,7 @@ class Panel:
 
     def rows(self, low: int, high: int) -> Panel:
         """Rows low..high-1 by position; the future begins where it did. ShapeError where there is none."""
-        low, high, _ = slice(low, high).indices(len(self))
-        if low >= high:
-            raise ShapeError("rows", f"are at least one of 0..{len(self) - 1}", got=f"[{low}, {high})")
+        low, high = row_span(low, high, length=len(self))
         known = min(max(self.known_rows - low, 0), high - low)
         changes: dict[str, Any] = {"known": known if self.future_covariates is not None else None}
         for name in _BY_ROW:

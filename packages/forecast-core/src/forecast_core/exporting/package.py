@@ -21,7 +21,14 @@ from pydantic import ValidationError
 from forecast_core import registry
 from forecast_core.artifacts import read_artifact, read_manifest
 from forecast_core.artifacts.replacing import swap_directories
-from forecast_core.errors import ArtifactError, CapabilityError, ForecastError, InvalidInputError, PluginError
+from forecast_core.errors import (
+    ArtifactError,
+    CapabilityError,
+    ConfigError,
+    ForecastError,
+    InvalidInputError,
+    PluginError,
+)
 from forecast_core.exporting.card import model_card
 from forecast_core.exporting.describing import FORMAT, Subject, metadata
 from forecast_core.exporting.examples import client, onnx_example
@@ -150,7 +157,7 @@ def _artifact(
             raise ArtifactError(f"{model}: cannot be copied: {error}") from error
     try:
         loaded = registry.load_model(copy, device=device)
-        if device is not None:
+        if loaded.config.model_dump(mode="json") != read_manifest(copy).config:
             loaded.save(copy)
         return loaded
     except ArtifactError as error:
@@ -204,6 +211,8 @@ def _request(model: Predictor[Any]) -> dict[str, Any] | None:
             return None
         try:
             model.predict(kind.model_validate(body, strict=False).to_data(model.info))
+        except ConfigError:
+            raise  # nobody could ask it
         except (ForecastError, ValidationError):
             continue
         return body

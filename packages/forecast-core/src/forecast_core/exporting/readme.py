@@ -66,7 +66,8 @@ Its task describes no request, so that it is not served. In Python, in that envi
 .venv/bin/forecast serve {subject.name}=model --port 8080
 ```
 
-It listens on loopback only; beyond that it wants an API key (`FORECAST_API_KEY`).
+It listens on loopback only; beyond that it wants an API key (`FORECAST_API_KEY`). `--device` names another
+place for networks to compute than they were saved for, such as `cpu` or `cuda`.
 
 ## Ask
 

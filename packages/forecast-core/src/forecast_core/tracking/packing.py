@@ -48,7 +48,7 @@ def staged(model: Predictor[Any] | str | PathLike[str]) -> Iterator[Staged]:
                 shutil.copytree(model, path, symlinks=True)
             except (OSError, shutil.Error) as error:
                 raise ArtifactError(f"{model}: cannot be copied: {error}") from error
-        registry.load_model(path)
+        registry.load_model(path, device="cpu")  # wherever it was trained, it is verified here
         yield Staged(path, read_manifest(path), sha256_of(path / MANIFEST))
 
 
@@ -78,6 +78,7 @@ def pack(artifact: Staged, folder: Path, *, run_id: str, model_id: str, location
         path=str(folder),
         loader_module=_LOADER,
         data_path=str(artifact.path),
+        model_config={"device": None},  # which whoever loads it may name
         mlflow_model=Model(artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id),
         signature=ModelSignature(params=ParamSchema(parameters)),
         pip_requirements=[f"{name}=={text}" for name, text in versions.items()],

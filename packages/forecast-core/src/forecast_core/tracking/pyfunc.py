@@ -36,9 +36,9 @@ PARAMETERS: Mapping[str, tuple[str, bool]] = {
 _FROM_DATA = ("past_covariates", "future_covariates", "static_covariates", "freq", "tz")
 
 
-def _load_pyfunc(data_path: str) -> TablePredictor:
-    """The hook that MLflow looks for in a loader module."""
-    return TablePredictor(registry.load_model(data_path))
+def _load_pyfunc(data_path: str, model_config: Mapping[str, Any] | None = None) -> TablePredictor:
+    """The hook that MLflow looks for in a loader module; model_config may name a `device`."""
+    return TablePredictor(registry.load_model(data_path, **(model_config or {})))
 
 
 class TablePredictor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from forecast_core.errors import ConfigError
+from forecast_core.errors import DeviceError
 from forecast_core.training.options import TrainingOptions
 
 __all__ = ["Engine", "open_engine", "training_device"]
@@ -91,19 +91,16 @@ def open_engine(options: TrainingOptions) -> Engine:
     return FabricEngine(options)
 
 
-def training_device(name: str) -> torch.device:
-    """The device of this name; ConfigError if torch knows none or it is not there."""
+def training_device(name: str, *, argument: str = "TrainingOptions.device") -> torch.device:
+    """The device of this name; DeviceError, naming the argument, if torch knows none or it is not there."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(
-            "TrainingOptions.device",
-            f"is a device of this machine ({reason})",
-            got=repr(name),
-            hint="use 'cpu'; load_model and the commands take another device for a saved model",
+        raise DeviceError(
+            argument, f"is a device of this machine ({reason})", got=repr(name), hint="use 'cpu'"
         ) from error
     if device.type == "meta":
-        raise ConfigError("TrainingOptions.device", "holds numbers", got=repr(name), hint="use 'cpu'")
+        raise DeviceError(argument, "holds numbers", got=repr(name), hint="use 'cpu'")
     return device

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from forecast_core.arrays import arrays_equal, frozen, positions
+from forecast_core.arrays import arrays_equal, frozen, positions, row_span
 from forecast_core.data import Freq, Panel
 from forecast_core.data.content import fingerprint, same_content
 from forecast_core.data.continuing import row_of_continuation
@@ -268,7 +268,8 @@ class GraphPanel:
         return self.rows(low, high)
 
     def rows(self, low: int, high: int) -> GraphPanel:
-        """Rows low..high-1 by position; the future begins where it did."""
+        """Rows low..high-1 by position; the future begins where it did. ShapeError where there is none."""
+        low, high = row_span(low, high, length=len(self))
         known = min(max(self.known_rows - low, 0), high - low)
         cut = {name: array[low:high] for name in _OVER_TIME if (array := getattr(self, name)) is not None}
         return replace(self, known=known if self.looks_ahead else None, **cut)
