@@ -45,6 +45,16 @@ def test_models_are_listed_as_a_table_and_as_json(capsys: pytest.CaptureFixture[
     assert all(m["installed"] for m in listed if m["task"] == "series" and m["id"].startswith("series/"))
 
 
+def test_models_of_no_task_are_refused_with_near_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "--task", "serie"]) == 1
+    assert "did you mean 'series'" in capsys.readouterr().err
+
+
+def test_no_arguments_show_the_help_and_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([]) == 2
+    assert capsys.readouterr().err == ""
+
+
 def test_describe_shows_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--seasonality" in out(capsys, "describe", "series/seasonal-naive")
     found = json.loads(out(capsys, "describe", "series/seasonal-naive", "--json"))

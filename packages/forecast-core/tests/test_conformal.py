@@ -219,11 +219,17 @@ def test_rows_already_fitted_on_cannot_calibrate() -> None:
         fc.conformalize(fitted, PANEL.rows(150, 300))
 
 
-def test_fit_holds_back_its_last_rows_to_calibrate_on() -> None:
-    model = fc.create_model(
-        "compose/conformal", model={"id": "series/naive", "params": {"horizon": 4}}, coverage=[0.8]
-    ).fit(PANEL)
-    windows = PANEL.windows(context_length=2, horizon=4)
+@pytest.mark.parametrize("held", ["last rows", "validation with context"])
+def test_fit_calibrates_on_rows_after_those_fitted_on(held: str) -> None:
+    options: Any = {"model": {"id": "series/naive", "params": {"horizon": 4}}, "coverage": [0.8]}
+    model = fc.create_model("compose/conformal", **options)
+    if held == "last rows":  # which are a fifth
+        model.fit(PANEL)
+        seen = PANEL
+    else:
+        seen = PANEL.rows(150, 300)
+        model.fit(PANEL.rows(0, 240), validation=seen)
+    windows = seen.windows(context_length=2, horizon=4)
     windows = windows.take(np.flatnonzero(windows.origins >= PANEL.timestamps[239]))
     truth, _ = windows.targets()
     base = fc.create_model("series/naive", horizon=4).predict_windows(windows)

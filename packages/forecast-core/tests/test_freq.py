@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings, strategies as st
 
+import forecast_core as fc
 from forecast_core.data import Freq
 from forecast_core.errors import DataError, ForecastError, FrequencyError
 from forecast_core.strategies import freqs
@@ -62,6 +63,35 @@ def test_shifts_add_up_and_can_be_undone(freq: Freq, start: np.datetime64, a: in
     start = freq.floor(np.array([start]))
     np.testing.assert_array_equal(freq.shift(freq.shift(start, a), b), freq.shift(start, a + b))
     assert freq.offset(freq.shift(start, a), start[0])[0] == a
+
+
+def table(times: pd.DatetimeIndex) -> pd.DataFrame:
+    return pd.DataFrame({"time": times, "count": np.arange(float(len(times)))})
+
+
+@pytest.mark.parametrize("freq", ["D", "7D", "MS"])
+def test_midnights_of_a_clock_that_changes_are_told_to_be_such(freq: str) -> None:
+    local = pd.date_range("2024-01-01", periods=120, freq=freq, tz="Europe/Berlin")
+    with pytest.raises(FrequencyError, match=r"midnights of a clock that changes: .*tz_localize\(None\)"):
+        fc.Panel.from_frame(table(local), timestamp="time", target="count", freq=freq)
+    panel = fc.Panel.from_frame(
+        table(local.tz_localize(None)), timestamp="time", target="count", freq=freq, tz="Europe/Berlin"
+    )
+    assert len(panel) == 120
+
+
+def test_other_times_off_the_grid_are_to_be_resampled() -> None:
+    times = np.array(["2024-01-01", "2024-01-02T01:30"], dtype="datetime64[us]")
+    with pytest.raises(FrequencyError, match="resample first"):
+        Freq.parse("D").offset(times, times[0])
+
+
+@pytest.mark.parametrize("freq", ["ME", "QE", "YE"])
+@pytest.mark.parametrize("told", [None, "MS"])
+def test_ends_of_months_are_told_to_be_such(freq: str, told: str | None) -> None:
+    ends = pd.date_range("2020-01-31", periods=20, freq=freq)
+    with pytest.raises(FrequencyError, match="ends of months: give the first days"):
+        fc.Panel.from_frame(table(ends), timestamp="time", target="count", freq=told)
 
 
 @settings(max_examples=200, deadline=None)

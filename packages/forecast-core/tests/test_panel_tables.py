@@ -176,6 +176,17 @@ def test_a_bad_table_is_refused_with_its_place(
         fc.Panel.from_frame(frame(columns), **{**OPTIONS, **options})
 
 
+@pytest.mark.parametrize("stray", ["1970-01-01", "2174-01-01"])
+def test_one_time_far_from_the_others_is_refused_before_anything_is_allocated(stray: str) -> None:
+    times = [*pd.date_range("2024-05-01", periods=50, freq="s"), pd.Timestamp(stray)]
+    table = pd.DataFrame({"time": times, "count": np.arange(51.0)}).sort_values("time", ignore_index=True)
+    says = f"time at row {0 if stray < '2000' else 50}: lies near the other times.*got {stray}.*drop the row"
+    with pytest.raises(DataError, match=says):
+        fc.Panel.from_frame(table, timestamp="time", target="count", freq="s")
+    with pytest.raises(DataError, match=says):
+        fc.Panel.from_wide(table, timestamp="time", freq="s")
+
+
 def test_what_is_no_frame_is_refused() -> None:
     for wrong in ([1, 2], {"time": [1]}, np.zeros((2, 2)), pl.LazyFrame({"time": [1]})):
         with pytest.raises(InvalidInputError, match="pandas, polars or pyarrow frame"):

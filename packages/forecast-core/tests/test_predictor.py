@@ -22,6 +22,7 @@ from forecast_core.errors import (
     CapabilityError,
     DataError,
     InvalidInputError,
+    LeakError,
     NotFittedError,
     PluginError,
     UnknownIdError,
@@ -373,3 +374,18 @@ def test_uncertainty_is_told_where_there_is_a_distribution() -> None:
     assert told.kind == "aleatoric"
     with pytest.raises(CapabilityError, match="no quantiles"):
         mean().fit(PANEL).predict_uncertainty(PANEL)
+
+
+def test_validation_data_is_not_what_is_fitted_on() -> None:
+    panel = sample_panel(rows=100, items=3)
+    train, valid = panel.rows(20, 60), panel.rows(60, 80)
+    model = fc.create_model("series/seasonal-naive", seasonality=4)
+    with pytest.raises(LeakError, match="validation is the data that is fitted on"):
+        model.fit(train, validation=panel.rows(20, 60))
+    for low, high in ((0, 21), (30, 40), (50, 60), (0, 60)):
+        with pytest.raises(LeakError, match=r"validation ends at .*, within the data that is fitted on"):
+            model.fit(train, validation=panel.rows(low, high))
+    for held in (valid, panel.rows(50, 80), panel.rows(0, 20)):  # after it, with context, before it
+        assert model.fit(train, validation=held).is_fitted
+    one, two = panel.select_items(["item-0"]), panel.select_items(["item-1"])
+    assert model.fit(one, validation=two).is_fitted  # at the same time, but another series

@@ -163,14 +163,15 @@ def test_lineage_tells_data_configuration_packages_and_run(
 ) -> None:
     run = fc.Run(tmp_path / "run", listeners=[MLflowTracker(uri)])
     model = fc.create_model("series/seasonal-naive", horizon=6, seasonality=12)
-    model.fit(PANEL, validation=PANEL, seed=8, run=run).save(tmp_path / "run" / "model")
+    train, valid = PANEL.rows(0, 40), PANEL.rows(40, 60)
+    model.fit(train, validation=valid, seed=8, run=run).save(tmp_path / "run" / "model")
     registry.register(tmp_path / "run" / "model", name)
     registry.register(model, name)
     tracked, alone = registry.lineage(name, 1), registry.lineage(name, 2)
     for lineage in (tracked, alone):
-        assert lineage.trained_on == lineage.validated_on == PANEL.fingerprint()
+        assert (lineage.trained_on, lineage.validated_on) == (train.fingerprint(), valid.fingerprint())
         assert lineage.config == {"horizon": 6, "seasonality": 12}
-        assert (lineage.seed, lineage.data["rows"]) == (8, 60)
+        assert (lineage.seed, lineage.data["rows"]) == (8, 40)
         assert lineage.packages["numpy"] == np.__version__
     assert (tracked.commit_of, tracked.tracked_run) == ("training", "run")
     assert (alone.commit_of, alone.tracked_run) == ("registration", None)

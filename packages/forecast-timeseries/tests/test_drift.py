@@ -98,6 +98,17 @@ def test_newcomers_lean_on_the_others() -> None:
     assert np.isfinite(two.variance()).all()
 
 
+@pytest.mark.parametrize("model", ["timeseries/drift", "timeseries/ets"])
+def test_intervals_of_a_high_level_are_as_wide_as_those_of_a_low_one(model: str) -> None:
+    walk = np.cumsum(np.random.default_rng(0).normal(0.0, 10.0, 120))
+    low, high = (
+        fc.create_model(model, horizon=3).predict(replace(sample_panel(rows=120, items=1), values=values))
+        for values in (walk[:, None, None], walk[:, None, None] + 2.0**40)
+    )
+    wide = [np.diff(p.quantile([0.1, 0.9]), axis=-1) for p in (low, high)]
+    np.testing.assert_allclose(wide[1], wide[0], rtol=0.02)
+
+
 def test_too_few_observations_are_refused() -> None:
     model = fc.create_model("timeseries/drift")
     with pytest.raises(DataError, match="three observations"):

@@ -138,5 +138,7 @@ def test_what_it_cannot_use_is_refused() -> None:
         fitted(panel).predict(panel, horizon=7)
     with pytest.raises(ShapeError, match="held out"):
         fitted(panel.rows(0, 20), lags=12)
+    later = panel.rows(200, 300)
+    unseen = replace(later, values=np.full_like(later.values, np.nan))
     with pytest.raises(DataError, match="observed target"):
-        fitted(panel).fit(panel, validation=replace(panel, values=np.full_like(panel.values, np.nan)))
+        fitted(panel).fit(panel.rows(0, 200), validation=unseen)

@@ -108,6 +108,9 @@ def test_rules_of_arrival_are_told() -> None:
         buffer.append(panel.timestamps[30], row + 1.0)
     with pytest.raises(FrequencyError, match="grid"):
         buffer.append(panel.timestamps[31] + np.timedelta64(1, "s"), row)
+    for wrong in ("abc", [["x"], ["y"]], [[1.0], [2.0, 3.0]]):
+        with pytest.raises(DataError, match="values: holds numbers"):
+            buffer.append(panel.timestamps[31], wrong)
     with pytest.raises(DataError, match="at most capacity"):
         buffer.append(panel.timestamps[60], row)
     assert len(buffer.window()) == 8
@@ -192,6 +195,20 @@ def test_a_wrong_window_is_refused_by_name(model: Any, change: Callable[[Any], A
     change(body)
     with pytest.raises(InvalidInputError, match=message):
         RealTimePredictor(model).predict(body)
+
+
+@pytest.mark.parametrize("name", ["series/naive", "timeseries/ets"])
+def test_models_that_take_any_window_are_asked_for_their_own_kind(name: str) -> None:
+    panel = sample_panel(rows=60, items=1)
+    predictor = RealTimePredictor(fc.create_model(name, horizon=2).fit(panel))
+    assert len(predictor.predict(panel.rows(10, 60))) == 1
+    daily = replace(
+        panel, freq=fc.Freq.parse("D"), timestamps=fc.Freq.parse("D").range(panel.timestamps[0], 60)
+    )
+    with pytest.raises(FrequencyError, match="window: is of the frequency h, got D"):
+        predictor.predict(daily)
+    with pytest.raises(DataError, match=r"window: has the targets \['target'\], got \['load'\]"):
+        predictor.predict(replace(panel, target_names=("load",)))
 
 
 def test_it_needs_a_fitted_model() -> None:
@@ -324,9 +341,35 @@ def test_what_a_history_cannot_hold_is_refused() -> None:
         history.record(fc.PointPrediction(item_ids=("a",), values=np.zeros((1, 1, 1))))
     with pytest.raises(ShapeError, match="values"):
         history.observe(["2024-01-01"], [[1.0, 2.0]], item_ids=["a"])
+    with pytest.raises(DataError, match="values at row 0, item 'a': are finite"):
+        history.observe(["2024-01-01"], [[np.inf]], item_ids=["a"])
+    for truth in ([["x"]], [[1.0], [2.0, 3.0]]):
+        with pytest.raises(DataError, match="values: holds numbers"):
+            history.observe(["2024-01-01", "2024-01-02"][: len(truth)], truth, item_ids=["a"])
+    with pytest.raises(InvalidInputError, match="item_ids: are a list"):
+        history.observe(["2024-01-01"], [[1.0]], item_ids="a")
     for wrong in ({"interval": 1.0}, {"threshold": 0.0}, {"reference": 1}, {"capacity": 0}):
         with pytest.raises(InvalidInputError):
             PredictionHistory(**wrong)
+
+
+def test_the_target_of_the_truth_is_that_of_the_predictions() -> None:
+    def prediction(*names: str) -> fc.PointPrediction:
+        stamps = np.array([["2024-01-01"]], dtype="datetime64[us]")
+        return fc.PointPrediction(
+            item_ids=("a",), values=np.zeros((1, 1, len(names))), timestamps=stamps, target_names=names
+        )
+
+    history = PredictionHistory()
+    assert history.observe("2024-01-01", [[1.0]], item_ids=["a"]) == 0
+    history.record(prediction("requests"))
+    with pytest.raises(InvalidInputError, match=r"target: is one of \['requests'\], got 'target'"):
+        history.observe("2024-01-01", [[1.0]], item_ids=["a"], target="target")
+    assert history.observe("2024-01-01", [[1.0]], item_ids=["a"]) == 1
+    history.record(prediction("errors"))
+    with pytest.raises(InvalidInputError, match=r"target: is one of \['errors', 'requests'\]"):
+        history.observe("2024-01-01", [[1.0]], item_ids=["a"])
+    assert history.observe("2024-01-01", [[1.0]], item_ids=["a"], target="errors") == 1
 
 
 def test_points_have_errors_but_no_coverage(model: Any) -> None:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from forecast_core import registry
 from forecast_core.artifacts import Manifest, State, read_artifact, write_artifact
 from forecast_core.config import ModelConfig
+from forecast_core.data.overlap import refuse_overlap
 from forecast_core.data.protocols import Extendable, HasHistory, Windows
 from forecast_core.data.reading import (
     fingerprint_of,
@@ -143,7 +144,8 @@ class Predictor(ABC, Generic[D]):
 
         The same seed on the same data gives the same model. run: where checkpoints and history go and
         who hears of events. Raises InvalidInputError for data of another task, CapabilityError for
-        covariates, missing values or items the model does not take.
+        covariates, missing values or items the model does not take, LeakError for validation data that ends
+        within `data`.
         """
         run = run if run is not None else Run()
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
@@ -158,6 +160,8 @@ class Predictor(ABC, Generic[D]):
             "fitted_until": last_time(data, validation if self.fits_validation else None),
             "seen_until": last_time(data, validation),
         }
+        if validation is not None:
+            refuse_overlap(data, validation, same=lineage["trained_on"] == lineage["validated_on"])
         self._info = None
         run.info = self.info.model_copy(update={"seed": int(seed), **lineage})
         run.emit("forecast_run_started")

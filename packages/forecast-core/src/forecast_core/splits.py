@@ -16,6 +16,7 @@ import numpy as np
 from forecast_core.data.protocols import Data, Windows
 from forecast_core.data.reading import known_timeline
 from forecast_core.errors import InvalidInputError, LeakError, MissingDependencyError, ShapeError
+from forecast_core.validation import numbers
 
 __all__ = [
     "GroupSplit",
@@ -373,7 +374,7 @@ def check_leaks(
 
 
 def _shares(ratios: Sequence[float]) -> tuple[float, float, float]:
-    shares = tuple(float(r) for r in ratios)
+    shares = tuple(numbers("ratios", ratios).tolist())
     if len(shares) != 3 or not all(s > 0 for s in shares) or abs(sum(shares) - 1) > 1e-6:
         raise InvalidInputError("ratios", "are three positive shares that sum to 1", got=tuple(ratios))
     return shares[0], shares[1], shares[2]

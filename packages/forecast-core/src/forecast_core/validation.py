@@ -1,4 +1,4 @@
-"""Pydantic's errors in our words, and the check of a count that comes as an argument."""
+"""Pydantic's errors in our words, and checks of counts and numbers that come as arguments."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from forecast_core.errors import ForecastError, InvalidInputError, near_misses
+from forecast_core.errors import DataError, ForecastError, InvalidInputError, near_misses
 
-__all__ = ["typed_error", "whole"]
+__all__ = ["numbers", "typed_error", "whole"]
 
 
 def typed_error(
@@ -56,3 +56,11 @@ def whole(argument: str, value: Any, *, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise InvalidInputError(argument, f"is a whole number of at least {least}", got=repr(value))
     return int(value)
+
+
+def numbers(argument: str, values: Any) -> np.ndarray:
+    """Numbers of any shape as float64; DataError for texts, rows of unequal length and whatever is none."""
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(argument, f"holds numbers, in rows of one length ({error})") from error

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from forecast_core.data.instants import instants
-from forecast_core.errors import CapabilityError, InvalidInputError, ShapeError
+from forecast_core.errors import CapabilityError, DataError, InvalidInputError, ShapeError
 from forecast_core.prediction import ForecastPrediction, PointPrediction
-from forecast_core.validation import whole
+from forecast_core.validation import numbers, whole
 
 __all__ = ["LiveScores", "PredictionHistory"]
 
@@ -69,6 +69,7 @@ class PredictionHistory:
         self._numbers = np.full((self.capacity, 4), np.nan)  # centre, lower, upper, truth
         self._steps = np.zeros(self.capacity, dtype=np.int64)  # 0: nothing stored
         self._keys: list[tuple[Any, str, int] | None] = [None] * self.capacity
+        self._targets: set[str] = set()
         self._waiting: dict[tuple[Any, str, int], list[int]] = {}
         self.reset_drift()
 
@@ -90,6 +91,7 @@ class PredictionHistory:
         stamps = np.broadcast_to(prediction.timestamps, centre.shape[:2]).astype("datetime64[us]")
         due = stamps.astype(np.int64).tolist()
         names = prediction.target_names or ("target",)
+        self._targets.update(names)
         numbers = np.stack([centre, lower, upper, np.full_like(centre, np.nan)], axis=-1)
         for i, item in enumerate(prediction.item_ids):
             for h, step in enumerate(prediction.steps or range(1, centre.shape[1] + 1)):
@@ -110,26 +112,44 @@ class PredictionHistory:
         self._next += 1
 
     def observe(
-        self, timestamps: Any, values: Any, *, item_ids: Sequence[int | str], target: str = "target"
+        self, timestamps: Any, values: Any, *, item_ids: Sequence[int | str], target: str | None = None
     ) -> int:
         """Take the truth: values [time, item] at timestamps [time], NaN where unknown; how many predicted
         values it settles. A value is settled once; truth that nothing waits for is passed over.
+
+        target: default is the one that predictions have. Raises DataError for what is no number,
+        InvalidInputError for a target that no prediction has, or for none where they have several.
         """
+        if isinstance(item_ids, str):
+            raise InvalidInputError("item_ids", "are a list of ids", got=repr(item_ids))
+        name = self._observed_target(target)
         stamps = np.atleast_1d(instants("timestamps", timestamps)).astype(np.int64).tolist()
-        truth = np.asarray(values, dtype=np.float64)
+        truth = numbers("values", values)
         if truth.shape != (len(stamps), len(item_ids)):
             raise ShapeError("values", f"is [time, item] = {(len(stamps), len(item_ids))}", got=truth.shape)
+        if np.isinf(truth).any():
+            row, k = np.argwhere(np.isinf(truth))[0]
+            raise DataError("values", "are finite, or NaN", place=f"row {row}, item {item_ids[k]!r}")
         settled = 0
         for row in np.argsort(stamps, kind="stable").tolist():
             for k, item in enumerate(item_ids):
                 if np.isnan(truth[row, k]):
                     continue
-                for slot in self._waiting.pop((item, target, stamps[row]), ()):
+                for slot in self._waiting.pop((item, name, stamps[row]), ()):
                     self._numbers[slot, 3] = truth[row, k]
                     settled += 1
                     if self._steps[slot] == self.step:
                         self._watch(abs(float(self._numbers[slot, 0] - truth[row, k])))
         return settled
+
+    def _observed_target(self, target: str | None) -> str:
+        if target is None and len(self._targets) > 1:
+            raise InvalidInputError("target", f"is one of {sorted(self._targets)}")
+        if target is None:
+            return next(iter(self._targets), "target")
+        if self._targets and target not in self._targets:
+            raise InvalidInputError("target", f"is one of {sorted(self._targets)}", got=repr(target))
+        return target
 
     def scores(self, *, last: int | None = None) -> LiveScores:
         """Errors over what is stored, or over the `last` values recorded."""

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from forecast_core.data import Panel
 from forecast_core.data.frames import as_frame
-from forecast_core.errors import DataError, ForecastError, InvalidInputError, NotFittedError
+from forecast_core.errors import DataError, ForecastError, FrequencyError, InvalidInputError, NotFittedError
 from forecast_core.prediction import Prediction
 from forecast_core.predictor import ModelInfo, Predictor
 from forecast_core.registry import load_model
@@ -48,7 +48,7 @@ class RealTimePredictor:
     ) -> None:
         if out_of_range not in ("warn", "refuse"):
             raise InvalidInputError("out_of_range", "is 'warn' or 'refuse'", got=repr(out_of_range))
-        if not margin >= 0:
+        if isinstance(margin, str) or not margin >= 0:
             raise InvalidInputError("margin", "is at least 0", got=margin)
         if isinstance(artifact, Predictor) and device is not None:
             raise InvalidInputError("device", "is given for a saved model, not for one in memory", got=device)
@@ -107,6 +107,7 @@ class RealTimePredictor:
     def _checked(self, window: Any) -> tuple[Panel, list[str]]:
         """The window as a panel, and what of it lies out of range."""
         panel = self._panel(window)
+        self._check_kind(panel)
         known = panel.values[: panel.known_rows]
         blank = np.isnan(known).all(axis=0)  # [item, target]
         if blank.any():
@@ -121,6 +122,16 @@ class RealTimePredictor:
                 f"window out of the range of training: {outside[0]}", OutOfRangeWarning, stacklevel=3
             )
         return panel, outside
+
+    def _check_kind(self, panel: Panel) -> None:
+        """Frequency and targets are those of training, for models that take any, too."""
+        known = self._model.info.data
+        if "freq" in known and str(panel.freq) != known["freq"]:
+            raise FrequencyError("window", f"is of the frequency {known['freq']}", got=str(panel.freq))
+        if "target_names" in known and list(panel.target_names) != known["target_names"]:
+            raise DataError(
+                "window", f"has the targets {known['target_names']}", got=list(panel.target_names)
+            )
 
     def _outside(self, panel: Panel) -> list[str]:
         """Columns that leave their range, each in words."""

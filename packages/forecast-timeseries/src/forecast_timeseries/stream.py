@@ -9,7 +9,7 @@ import numpy as np
 from forecast_core.data import Panel
 from forecast_core.errors import ShapeError
 from forecast_core.series.stream import Appended, Stream
-from forecast_core.validation import whole
+from forecast_core.validation import numbers, whole
 
 __all__ = ["StreamBuffer"]
 
@@ -76,14 +76,21 @@ class StreamBuffer(Stream):
         Raises ShapeError, FrequencyError for a time off the grid, DataError for a time given twice or too
         far ahead, ConflictError for values other than those held.
         """
+        values = numbers("values", values)
+        past_covariates, future_covariates = (
+            None if array is None else numbers(name, array)
+            for name, array in (
+                ("past_covariates", past_covariates),
+                ("future_covariates", future_covariates),
+            )
+        )
         if np.ndim(timestamps) == 0:
             timestamps = [timestamps]
             values, past_covariates, future_covariates = (
-                None if array is None else np.asarray(array, dtype=np.float64)[None]
+                None if array is None else array[None]
                 for array in (values, past_covariates, future_covariates)
             )
         rows, items = len(timestamps), len(self.item_ids)
-        values = np.asarray(values, dtype=np.float64)
         if values.shape == (rows,) and items == len(self.target_names) == 1:
             values = values[:, None, None]
         return super().append(

@@ -81,7 +81,8 @@ def run(arguments: Sequence[str]) -> int:
         return int(leave.exit_code)
     except Exception as error:
         if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # wrong usage
-            _say(f"error: {error.format_message()}")
+            if message := error.format_message():
+                _say(f"error: {message}")
             return int(error.exit_code)
         if os.environ.get("FORECAST_TRACEBACK"):
             raise

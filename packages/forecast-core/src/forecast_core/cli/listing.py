@@ -24,6 +24,8 @@ def models(
     task: str | None = typer.Option(None, help="Only models of this task."), as_json: bool = JSON
 ) -> None:
     """List all models."""
+    if task is not None:
+        registry.task_spec(task)
     specs = [registry.model_spec(model) for model in registry.available_models(task=task)]
     installed = {s.id: all(find_spec(name) is not None for name in s.requires) for s in specs}
     if as_json:

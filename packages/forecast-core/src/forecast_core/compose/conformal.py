@@ -113,6 +113,8 @@ class ConformalPredictor(Predictor[Any]):
         else:
             fit_member(self.model, data, validation=None, seed=seed, run=run, name="model")
             windows = evaluation_windows((self.model,), validation, horizon=self.config.horizon, stride=1)
+            if isinstance(data, Data) and windows.origins is not None:  # rows of `data` are context only
+                windows = windows.take(np.flatnonzero(windows.origins >= known_timeline(data)[-1]))
         if not len(windows):
             raise ShapeError("data", "leaves windows to calibrate on after the rows fitted on")
         self._calibrate(windows)

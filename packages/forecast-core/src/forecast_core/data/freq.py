@@ -25,6 +25,8 @@ _MONTHS = {"MS": 1, "QS": 3, "YS": 12}
 _ALIASES = {"H": "h", "T": "min", "S": "s", "d": "D", "w": "W", "L": "ms", "M": "MS", "Q": "QS", "Y": "YS"}
 _DAY = _FIXED["D"]
 _LONGEST = 366_000 * _DAY
+_LEAST_DAYS = 28  # of a month
+_NOON = np.timedelta64(12, "h")
 _MONDAY = np.datetime64("1970-01-05", "us")
 
 
@@ -136,13 +138,15 @@ class Freq:
             between = stamps.astype("datetime64[M]") - first.astype("datetime64[M]")
             steps = between.astype(np.int64) // (self.n * _MONTHS[self.unit])
         wrong = np.flatnonzero(self.shift(first, steps) != stamps)
+        if not (len(wrong) or self.is_fixed) and (_day_of_month(first) > _LEAST_DAYS).any():
+            wrong = np.zeros(1, dtype=np.int64)  # not every month has that day
         if len(wrong):
             raise FrequencyError(
                 "timestamps",
                 f"lie on the {self} grid through {first}",
                 place=f"row {wrong[0]}",
                 got=stamps.reshape(-1)[wrong[0]],
-                hint="resample first, or give another freq",
+                hint=_hint(stamps.reshape(-1)),
             )
         result: np.ndarray = steps.astype(np.int64)
         return result
@@ -156,6 +160,27 @@ class Freq:
         months = stamps.astype("datetime64[M]").astype(np.int64)
         size = self.n * _MONTHS[self.unit]
         return (months // size * size).astype("datetime64[M]").astype("datetime64[us]")
+
+
+def _day_of_month(stamps: np.ndarray) -> np.ndarray:
+    days = stamps.astype("datetime64[D]")
+    result: np.ndarray = (days - stamps.astype("datetime64[M]")).astype(np.int64) + 1
+    return result
+
+
+def _hint(stamps: np.ndarray) -> str:
+    """What to do about times that lie on no grid."""
+    apart = np.unique(stamps - (stamps + _NOON).astype("datetime64[D]"))  # from the nearest midnight
+    if len(apart) == 2 and np.diff(apart)[0] == np.timedelta64(1, "h"):
+        return (
+            "they are midnights of a clock that changes: take the zone off the times (tz_localize(None)) and "
+            "give it as tz"
+        )
+    days = stamps.astype("datetime64[D]")
+    ends = ((days + 1).astype("datetime64[M]") > days.astype("datetime64[M]")).all()
+    if ends and len(np.unique(days)) > 1:
+        return "they are ends of months: give the first days of these months instead"
+    return "resample first, or give another freq"
 
 
 def _units() -> list[str]:

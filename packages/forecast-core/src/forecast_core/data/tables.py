@@ -14,6 +14,9 @@ from forecast_core.errors import DataError, ShapeError
 
 __all__ = ["panel_from_long", "panel_from_wide"]
 
+_LARGE = 10_000_000  # cells of a grid that are allocated without a question
+_SPARSE = 1_000  # steps of a larger grid for each row of the table, at most
+
 
 def panel_from_long(
     frame: Any,
@@ -47,6 +50,7 @@ def panel_from_long(
     start = stamps.min()
     row = grid.offset(stamps, start)
     shape = (int(row.max()) + 1, len(item_ids))
+    _check_span(timestamp, stamps, rows=shape[0], cells=shape[0] * len(item_ids))
 
     def scatter(names: tuple[str, ...]) -> np.ndarray | None:
         if not names:
@@ -104,6 +108,7 @@ def panel_from_wide(
     _check_order(stamps, np.zeros(len(stamps), dtype=np.int64), ("frame",))
     grid = Freq.parse(freq) if freq is not None else Freq.infer(stamps)
     row = grid.offset(stamps, stamps[0])
+    _check_span(timestamp, stamps, rows=int(row[-1]) + 1, cells=(int(row[-1]) + 1) * len(names))
     values = np.full((int(row[-1]) + 1, len(names), 1), np.nan)
     for k, name in enumerate(names):
         values[row, k, 0] = number_column(table, name)
@@ -114,6 +119,21 @@ def panel_from_wide(
         freq=grid,
         target_names=(target,),
         tz=tz if tz is not None else zone,
+    )
+
+
+def _check_span(timestamp: str, stamps: np.ndarray, *, rows: int, cells: int) -> None:
+    """Refuse a large grid that is almost empty: one time far from the others, such as 1970."""
+    if cells <= _LARGE or rows <= _SPARSE * len(stamps):
+        return
+    seconds = stamps.astype(np.int64)
+    at = int(np.abs(seconds - np.median(seconds)).argmax())
+    raise DataError(
+        timestamp,
+        f"lies near the other times: {len(stamps)} rows would span {rows:,} steps",
+        place=f"row {at}",
+        got=stamps[at],
+        hint="drop the row, or give a longer freq",
     )
 
 

@@ -15,7 +15,7 @@ from forecast_timeseries.configs import DriftConfig
 
 __all__ = ["Drift"]
 
-_LEAST_SPREAD = 1e-9  # of a prediction, as a share of its mean where that is above 1
+_LEAST_SPREAD = 1e-12  # of a prediction, as a share of its mean where that is above 1
 
 
 class Drift(Predictor[Panel]):

@@ -1,0 +1,39 @@
+"""That validation data is not what a model is fitted on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forecast_core.data.protocols import Data
+from forecast_core.data.reading import known_timeline
+from forecast_core.errors import LeakError
+
+__all__ = ["refuse_overlap"]
+
+
+def refuse_overlap(data: Any, validation: Any, *, same: bool) -> None:
+    """LeakError where `validation` is the `same` data, or rows of its series that end within it.
+
+    Rows of `data` at its beginning, as context of those after, are no leak. Windows are left alone: which
+    of a panel's rows they score is theirs to say.
+    """
+    if not isinstance(data, Data) or not isinstance(validation, Data):
+        return
+    rule = "what is fitted on says nothing of how it will do; give validation rows of its own"
+    if same:
+        raise LeakError(f"validation is the data that is fitted on; {rule}")
+    items = _items(data)
+    if items is None or not items & (_items(validation) or set()):
+        return
+    fitted, held = known_timeline(data), known_timeline(validation)
+    if len(fitted) and len(held) and fitted[0] <= held[-1] <= fitted[-1]:
+        raise LeakError(
+            f"validation ends at {held[-1]}, within the data that is fitted on, which is from {fitted[0]} to "
+            f"{fitted[-1]}; {rule}"
+        )
+
+
+def _items(data: Any) -> set[Any] | None:
+    """The series of data on one time grid, by id; None for other data."""
+    ids = getattr(data, "item_ids", getattr(data, "node_ids", None))
+    return None if ids is None or not hasattr(data, "timestamps") else set(ids)
