@@ -5,11 +5,11 @@
 
 The file has columns `timestamp` and `value`, one row a count; without one, two weeks are simulated. The
 last 20 % of the time is scored once. Models are chosen by RMSE before it: by five minutes on the rows after
-the first 65 %, by hour, where there are few rows, on those after the first 30 %, fitted afresh every day on
-all before. Then they are fitted on the first 80 %, of which the last eighth stops what is trained.
+the first 65 %, by hour, where there are few rows, on those after the first 24 %, fitted afresh every day on
+all before. Then they are fitted on the first 80 %, of which the last eighth chooses a network's epoch.
 
 By hour sixty minutes may begin at any five: twelve hourly series, each shifted by five minutes against the
-last, teach one model. Only the full hours are scored.
+last, teach trees and linear models; networks learn from the full hours. Only these are scored.
 """
 
 from __future__ import annotations
