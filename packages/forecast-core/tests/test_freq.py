@@ -86,7 +86,18 @@ def test_other_times_off_the_grid_are_to_be_resampled() -> None:
         Freq.parse("D").offset(times, times[0])
 
 
-@pytest.mark.parametrize("freq", ["ME", "QE", "YE"])
+def test_a_day_that_every_year_has_is_a_grid_of_years_but_not_of_months() -> None:
+    ends = table(pd.date_range("2020-01-31", periods=20, freq="YE"))
+    panel = fc.Panel.from_frame(ends, timestamp="time", target="count", freq="YS")
+    np.testing.assert_array_equal(panel.timestamps, ends["time"].to_numpy())
+    with pytest.raises(FrequencyError, match="ends of months"):
+        fc.Panel.from_frame(ends, timestamp="time", target="count", freq="MS")
+    leap = np.array(["2024-01-29", "2024-02-29"], dtype="datetime64[us]")
+    with pytest.raises(FrequencyError, match="MS grid"):
+        Freq.parse("MS").offset(leap, leap[0])
+
+
+@pytest.mark.parametrize("freq", ["ME", "QE"])
 @pytest.mark.parametrize("told", [None, "MS"])
 def test_ends_of_months_are_told_to_be_such(freq: str, told: str | None) -> None:
     ends = pd.date_range("2020-01-31", periods=20, freq=freq)

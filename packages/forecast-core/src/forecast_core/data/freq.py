@@ -25,7 +25,7 @@ _MONTHS = {"MS": 1, "QS": 3, "YS": 12}
 _ALIASES = {"H": "h", "T": "min", "S": "s", "d": "D", "w": "W", "L": "ms", "M": "MS", "Q": "QS", "Y": "YS"}
 _DAY = _FIXED["D"]
 _LONGEST = 366_000 * _DAY
-_LEAST_DAYS = 28  # of a month
+_FOUR_YEARS = 48  # months, one February of which is longer
 _NOON = np.timedelta64(12, "h")
 _MONDAY = np.datetime64("1970-01-05", "us")
 
@@ -138,8 +138,8 @@ class Freq:
             between = stamps.astype("datetime64[M]") - first.astype("datetime64[M]")
             steps = between.astype(np.int64) // (self.n * _MONTHS[self.unit])
         wrong = np.flatnonzero(self.shift(first, steps) != stamps)
-        if not (len(wrong) or self.is_fixed) and (_day_of_month(first) > _LEAST_DAYS).any():
-            wrong = np.zeros(1, dtype=np.int64)  # not every month has that day
+        if not len(wrong) and not self._keeps_day(first):
+            wrong = np.zeros(1, dtype=np.int64)
         if len(wrong):
             raise FrequencyError(
                 "timestamps",
@@ -150,6 +150,13 @@ class Freq:
             )
         result: np.ndarray = steps.astype(np.int64)
         return result
+
+    def _keeps_day(self, first: np.ndarray) -> bool:
+        """Whether every month of the grid through `first` has its day."""
+        if self.is_fixed:
+            return True
+        grid = self.shift(first[..., None], np.arange(_FOUR_YEARS))
+        return bool((_day_of_month(grid) == _day_of_month(first)[..., None]).all())
 
     def floor(self, timestamps: np.ndarray) -> np.ndarray:
         """Start of the period each timestamp falls in; weeks start on Monday, periods count from 1970."""

@@ -157,7 +157,7 @@ def _artifact(
             raise ArtifactError(f"{model}: cannot be copied: {error}") from error
     try:
         loaded = registry.load_model(copy, device=device)
-        if loaded.config.model_dump(mode="json") != read_manifest(copy).config:
+        if device is not None and loaded.config != type(loaded.config)(**read_manifest(copy).config):
             loaded.save(copy)
         return loaded
     except ArtifactError as error:
