@@ -241,6 +241,17 @@ def test_fit_calibrates_on_rows_after_those_fitted_on(held: str) -> None:
     np.testing.assert_allclose(made.quantile(0.9)[:, 0], wanted[:, 0])
 
 
+@pytest.mark.parametrize("held", ["other items", "rows before"])
+def test_whatever_was_not_fitted_on_calibrates(held: str) -> None:
+    options: Any = {"model": {"id": "series/naive", "params": {"horizon": 4}}, "coverage": [0.8]}
+    one, others = PANEL.select_items(["item-0"]), PANEL.select_items(["item-1", "item-2"])
+    data, validation = (one, others) if held == "other items" else (PANEL.rows(150, 300), PANEL.rows(0, 150))
+    fitted = fc.create_model("compose/conformal", **options).fit(data, validation=validation)
+    alone = fc.conformalize(fc.create_model("series/naive", horizon=4), validation, coverage=[0.8])
+    now: Any = [each.predict(PANEL) for each in (fitted, alone)]
+    np.testing.assert_array_equal(now[0].quantile(0.9), now[1].quantile(0.9))
+
+
 def test_wrong_requests_are_refused() -> None:
     valid = PANEL.between(CUT, None)
     with pytest.raises(ConfigError, match="coverage"):

@@ -353,7 +353,7 @@ def test_what_a_history_cannot_hold_is_refused() -> None:
             PredictionHistory(**wrong)
 
 
-def test_the_target_of_the_truth_is_that_of_the_predictions() -> None:
+def test_observations_settle_the_one_target_that_was_predicted() -> None:
     def prediction(*names: str) -> fc.PointPrediction:
         stamps = np.array([["2024-01-01"]], dtype="datetime64[us]")
         return fc.PointPrediction(

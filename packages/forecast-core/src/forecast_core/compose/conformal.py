@@ -13,6 +13,7 @@ from forecast_core.compose.configs import ConformalConfig
 from forecast_core.compose.members import build, composed_spec, fit_member, pack, unpack
 from forecast_core.compose.offsets import group_offsets, interquartile_ranges, track
 from forecast_core.config import ModelConfig
+from forecast_core.data.overlap import shares_series
 from forecast_core.data.protocols import Data, Windows
 from forecast_core.data.reading import fingerprint_of, known_timeline, last_time, later, signature_of
 from forecast_core.errors import CapabilityError, InvalidInputError, ShapeError
@@ -113,8 +114,12 @@ class ConformalPredictor(Predictor[Any]):
         else:
             fit_member(self.model, data, validation=None, seed=seed, run=run, name="model")
             windows = evaluation_windows((self.model,), validation, horizon=self.config.horizon, stride=1)
-            if isinstance(data, Data) and windows.origins is not None:  # rows of `data` are context only
-                windows = windows.take(np.flatnonzero(windows.origins >= known_timeline(data)[-1]))
+            if isinstance(data, Data) and shares_series(data, validation):  # its rows are context only
+                fitted = known_timeline(data)
+                assert windows.origins is not None
+                assert windows.label_ends is not None
+                unseen = (windows.origins >= fitted[-1]) | (windows.label_ends < fitted[0])
+                windows = windows.take(np.flatnonzero(unseen))
         if not len(windows):
             raise ShapeError("data", "leaves windows to calibrate on after the rows fitted on")
         self._calibrate(windows)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from forecast_core.data.protocols import Data
-from forecast_core.data.reading import known_timeline
+from forecast_core.data.reading import known_timeline, source_of
 from forecast_core.errors import LeakError
 
-__all__ = ["refuse_overlap"]
+__all__ = ["refuse_overlap", "shares_series"]
 
 
 def refuse_overlap(data: Any, validation: Any, *, same: bool) -> None:
@@ -22,8 +22,7 @@ def refuse_overlap(data: Any, validation: Any, *, same: bool) -> None:
     rule = "what is fitted on says nothing of how it will do; give validation rows of its own"
     if same:
         raise LeakError(f"validation is the data that is fitted on; {rule}")
-    items = _items(data)
-    if items is None or not items & (_items(validation) or set()):
+    if not shares_series(data, validation):
         return
     fitted, held = known_timeline(data), known_timeline(validation)
     if len(fitted) and len(held) and fitted[0] <= held[-1] <= fitted[-1]:
@@ -33,7 +32,12 @@ def refuse_overlap(data: Any, validation: Any, *, same: bool) -> None:
         )
 
 
-def _items(data: Any) -> set[Any] | None:
-    """The series of data on one time grid, by id; None for other data."""
-    ids = getattr(data, "item_ids", getattr(data, "node_ids", None))
-    return None if ids is None or not hasattr(data, "timestamps") else set(ids)
+def shares_series(data: Any, validation: Any) -> bool:
+    """Whether both, or the data behind windows, hold rows of one series; False for data on no time grid."""
+    return bool(_series(data) & _series(validation))
+
+
+def _series(data: Any) -> set[Any]:
+    source = source_of(data)
+    ids = getattr(source, "item_ids", getattr(source, "node_ids", ()))
+    return set(ids) if hasattr(source, "timestamps") else set()
