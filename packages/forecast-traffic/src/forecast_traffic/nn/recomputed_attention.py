@@ -84,9 +84,8 @@ class _Attention(torch.autograd.Function):
         score = _by_head(attention).T
         for at in blocks:
             joined = left.index_select(0, source[at]).add_(right.index_select(0, destination[at]))
-            through = (scores[at] @ score).mul_(
-                (joined > 0).to(joined.dtype).mul_(1.0 - ctx.slope).add_(ctx.slope)
-            )  # d loss / d (left + right), [e, B, H * C]
+            through = torch.ops.aten.leaky_relu_backward(scores[at] @ score, joined, ctx.slope, False)
+            # d loss / d (left + right), [e, B, H * C]
             active = F.leaky_relu_(joined, ctx.slope).view(-1, width)
             pulls.addmm_(scores[at].reshape(-1, h).T, active)
             grad_right.index_add_(0, destination[at], through)
