@@ -171,3 +171,40 @@ def test_the_script_lists_models_without_torch() -> None:
         "assert not [m for m in ('torch', 'pandas', 'sklearn', 'scipy') if m in sys.modules]"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_nothing_is_given_beside_a_run_that_is_resumed(
+    capsys: pytest.CaptureFixture[str], table: Path, tmp_path: Path
+) -> None:
+    out(
+        capsys,
+        *("train", "series/seasonal-naive", "--data", str(table), *COLUMNS, "--horizon", "6"),
+        *("--runs", str(tmp_path / "runs")),
+    )
+    (run_folder,) = (tmp_path / "runs").iterdir()
+    base = ("train", "--resume", str(run_folder))
+    for beside, named in (
+        (("--seed", "9"), "--seed"),
+        (("--cv", "5"), "--cv"),
+        (("--horizon", "3"), "--horizon"),
+        (("--data", str(table)), "--data"),
+        (("--foo", "bar"), "--foo bar"),
+        (("series/naive",), "series/naive"),
+    ):
+        assert run((*base, *beside)) != 0
+        printed = capsys.readouterr().err.strip()
+        assert named in printed
+        assert "beside --resume" in printed
+        assert printed.count("\n") == 0
+    assert "series/seasonal-naive" in out(capsys, *base)
+
+
+def test_metrics_at_several_steps_are_compared(
+    capsys: pytest.CaptureFixture[str], saved: Path, table: Path
+) -> None:
+    base = ("compare", str(saved), "series/naive", "--data", str(table), *COLUMNS)
+    found = json.loads(
+        out(capsys, *base, "--start", "2024-01-04", "--horizon", "6", "--metrics", "mae@1,3", "--json")
+    )
+    assert set(found["scores"][0]["metrics"]) == {"mae@1", "mae@3"}
+    assert found["loss"] == "mae@1"

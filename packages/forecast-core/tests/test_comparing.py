@@ -111,3 +111,23 @@ def test_too_few_origins_to_test_are_told_and_break_nothing(tmp_path: Path) -> N
     assert "origins" in result.untested or "at least" in result.untested
     assert json.loads(result.to_json())["significance"] is None
     assert "Not tested" in result.report(tmp_path / "r.html").read_text()
+
+
+def test_of_a_metric_at_several_steps_the_first_is_tested() -> None:
+    found = fc.compare(
+        MODELS, PANEL, start=START, horizon=6, stride=2, metrics=["coverage@0.5,0.9", "mae@3,6"]
+    )
+    assert found.loss == "mae@3"
+    losses = origin_losses(found.predictions["last"], found.windows, "mae@3")
+    np.testing.assert_array_equal(found.losses["last"], losses)
+    assert found.untested is None
+    assert json.loads(found.to_json())["loss"] == "mae@3"
+
+
+@pytest.mark.parametrize(("loss", "metrics"), [("mae@3,6", None), (None, ["coverage@0.9"])])
+def test_a_loss_that_cannot_be_tested_is_refused_before_anything_is_fitted(
+    loss: str | None, metrics: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("forecast_core.evaluation.comparing.backtest", lambda *_, **__: pytest.fail("began"))
+    with pytest.raises(MetricError):
+        fc.compare(MODELS, PANEL, start=START, horizon=6, metrics=metrics, loss=loss)

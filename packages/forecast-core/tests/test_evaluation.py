@@ -209,3 +209,47 @@ def test_validation_rows_may_be_looked_at_but_not_tested_on() -> None:
     assert fc.evaluate(model, valid, metrics=["mae"]).metrics["mae"] is not None
     with pytest.raises(LeakError):
         fc.backtest([model], PANEL, start=middle, horizon=6, metrics=["mae"])
+
+
+def test_a_model_under_the_label_of_the_baseline_is_scored_beside_it() -> None:
+    name = "series/seasonal-naive"
+    found = fc.backtest({name: fc.create_model("series/naive")}, PANEL, start=START, horizon=6, stride=6)
+    assert found.baseline == f"{name} (2)"
+    assert {s.label: s.model for s in found.scores} == {name: "series/naive", f"{name} (2)": name}
+    assert found[name].metrics["mae"] != found[f"{name} (2)"].metrics["mae"]
+
+
+def test_skill_is_told_of_metrics_that_count_from_zero_only() -> None:
+    small = replace(PANEL, values=PANEL.values / 1000.0)  # whose log densities are above 0
+    found = fc.backtest(
+        [fc.create_model("series/naive")], small, start=START, horizon=6, metrics=["nll", "crps"]
+    )
+    assert found["series/naive"].metrics["nll"] < 0.0  # type: ignore[operator]
+    assert set(found["series/naive"].skill) == {"crps"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "argument"),
+    [
+        ({"start": None}, "start"),
+        ({"start": 500}, "start"),
+        ({"start": np.datetime64("NaT")}, "start"),
+        ({"horizon": "12"}, "horizon"),
+        ({"horizon": None}, "horizon"),
+        ({"stride": 1.5}, "stride"),
+        ({"models": ["series/naive"]}, "models"),
+        ({"models": "series/naive"}, "models"),
+        ({"models": fc.create_model("series/naive")}, "models"),
+    ],
+)
+def test_arguments_of_another_type_are_told_by_name(wrong: dict[str, object], argument: str) -> None:
+    given: dict[str, object] = {"models": [seasonal()], "start": START, "horizon": 6, **wrong}
+    with pytest.raises(InvalidInputError) as error:
+        fc.backtest(data=PANEL, **given)  # type: ignore[arg-type]
+    assert error.value.argument == argument
+
+
+def test_a_start_may_be_a_date() -> None:
+    day = START.astype("datetime64[D]").item()
+    found = fc.backtest([seasonal()], PANEL, start=day, horizon=6, stride=6)
+    assert found.start == np.datetime64(day, "us")

@@ -323,3 +323,13 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
             read_table(tmp_path / name)
     with pytest.raises(InvalidInputError, match="backend"):
         read_table(tmp_path / "broken.parquet", backend="excel")
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Etc/GMT+5", "Asia/Kolkata", "+05:30"])
+def test_times_of_every_zone_that_pandas_knows_are_read(zone: str) -> None:
+    local = pd.date_range("2024-03-09", periods=48, freq="h", tz=zone)
+    panel = fc.Panel.from_frame(
+        pd.DataFrame({"time": local, "count": np.arange(48.0)}), timestamp="time", target="count", tz="UTC"
+    )
+    expected = local.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[us]")
+    np.testing.assert_array_equal(panel.timestamps, expected)

@@ -389,3 +389,21 @@ def test_validation_data_is_not_what_is_fitted_on() -> None:
         assert model.fit(train, validation=held).is_fitted
     one, two = panel.select_items(["item-0"]), panel.select_items(["item-1"])
     assert model.fit(one, validation=two).is_fitted  # at the same time, but another series
+
+
+def test_a_model_that_needs_no_fit_learns_each_row_once_and_remembers_what_it_has_seen() -> None:
+    class Online(Mean):
+        def _update(self, data: fc.Panel, *, since: np.datetime64 | None) -> None:
+            self.since = since
+
+    model = mean(Online, capabilities=fc.Capabilities(prediction="point", online=True, needs_fit=False))
+    model.update(PANEL.rows(0, 20))
+    assert model.since is None
+    assert model.info.fitted_until == model.info.seen_until == str(PANEL.timestamps[19])
+    assert model.info.trained_on == PANEL.rows(0, 20).fingerprint()
+    model.update(PANEL)
+    assert model.since == PANEL.timestamps[20]
+    with pytest.raises(InvalidInputError, match="holds rows after"):
+        model.update(PANEL)
+    with pytest.raises(LeakError, match="has seen data until"):
+        fc.evaluate(model, PANEL, horizon=2)

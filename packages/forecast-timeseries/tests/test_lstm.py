@@ -251,3 +251,50 @@ def test_squared_error_learns_means_and_absolute_error_medians() -> None:
     median = fitted(panel, **plain, point_loss="absolute").predict(panel).mean().mean()
     assert abs(median - np.log(2.0)) < 0.2
     assert 0.15 < mean - median < 0.6  # exactly 1 - log 2 = 0.31
+
+
+@pytest.mark.parametrize(
+    ("changed", "place"),
+    [
+        ({"data": 1}, "data"),
+        ({"validation": 1}, "validation data"),
+        ({"options": {"dropout": 0.5, "num_layers": 2}}, "config.dropout"),
+    ],
+)
+def test_a_run_goes_on_with_the_data_and_options_it_began_with(
+    tmp_path: Path, changed: dict[str, Any], place: str
+) -> None:
+    options = {**SMALL, "num_layers": 2, "dropout": 0.1}
+    panels = [sample_panel(seed=seed, rows=150) for seed in (0, 1)]
+    train, valid = panels[0].rows(0, 120), panels[0].rows(120, 150)
+    whole = fc.create_model("timeseries/lstm", **options).fit(train, validation=valid, run=fc.Run(tmp_path))
+    again = fc.create_model("timeseries/lstm", **options)
+    again.fit(train, validation=valid, run=fc.Run(tmp_path, resume=True))
+    np.testing.assert_array_equal(again.predict(valid).mean(), whole.predict(valid).mean())
+    other = fc.create_model("timeseries/lstm", **{**options, **changed.get("options", {})})
+    with pytest.raises(ConfigError, match="is resumed with the settings it began with") as error:
+        other.fit(
+            panels[changed.get("data", 0)].rows(0, 120),
+            validation=panels[changed.get("validation", 0)].rows(120, 150),
+            run=fc.Run(tmp_path, resume=True),
+        )
+    assert error.value.place == place
+
+
+@pytest.mark.parametrize("name", ["lstm", "linear", "gbm"])
+@pytest.mark.parametrize("by_windows", [False, True])
+def test_rows_fitted_on_are_context_of_validation_and_never_its_targets(name: str, by_windows: bool) -> None:
+    panel = sample_panel(rows=260, items=2)
+    options: dict[str, Any] = {"lstm": SMALL, "linear": {"context_length": 24, "horizon": 6}}.get(
+        name, {"horizon": 6, "lags": 24, "num_trees": 30, "min_leaf": 10, "quantile_levels": (0.1, 0.5, 0.9)}
+    )
+    train: Any = panel.rows(0, 200)
+    if by_windows:
+        train = panel.windows(context_length=24, horizon=6, origins=panel.timestamps[24:194])
+    found = [
+        fc.create_model(f"timeseries/{name}", **options).fit(train, validation=panel.rows(low, 260))
+        for low in ((1, 8) if by_windows else (1, 8, 200))
+    ]
+    for model in found[1:]:
+        np.testing.assert_array_equal(model.predict(panel).mean(), found[0].predict(panel).mean())
+        np.testing.assert_array_equal(model.predict(panel).variance(), found[0].predict(panel).variance())

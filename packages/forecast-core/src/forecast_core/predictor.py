@@ -188,32 +188,36 @@ class Predictor(ABC, Generic[D]):
     def update(self, data: D) -> Self:
         """Learn the rows after those learned so far, without refitting; for models that declare `online`.
 
-        data: may begin with rows already learned, which serve as context and are not learned twice. Raises
-        CapabilityError for a model that does not learn online, InvalidInputError where no row is new.
+        data: may begin with rows already learned, which serve as context and are not learned twice; data
+        without a clock is learned as it comes. Raises CapabilityError for a model that does not learn online,
+        InvalidInputError where no row is new.
         """
         if not self.spec.capabilities.online:
             raise CapabilityError(f"{self.spec.id} does not learn online; call fit on all data instead")
         self._need_fitted("update")
         self._check_data("data", data, fitting=True)
         self._update(data, since=self._first_new(data))
-        if self._info is not None:
-            fitted = later(self._info.fitted_until, last_time(data))
-            learned = f"{self._info.trained_on}{fingerprint_of(data)}".encode()
-            self._info = self._info.model_copy(
-                update={
-                    "trained_on": hashlib.sha256(learned).hexdigest(),
-                    "fitted_until": fitted,
-                    "seen_until": later(self._info.seen_until, fitted),
-                }
-            )
+        known, added = self.info, fingerprint_of(data)
+        if known.trained_on is not None:
+            added = hashlib.sha256(f"{known.trained_on}{added}".encode()).hexdigest()
+        fitted = later(known.fitted_until, last_time(data))
+        self._info = known.model_copy(
+            update={
+                "data": known.data or signature_of(data),
+                "trained_on": added,
+                "fitted_until": fitted,
+                "seen_until": later(known.seen_until, fitted),
+            }
+        )
         return self
 
     def _first_new(self, data: Any) -> Any:
-        """Time of the first row not learned yet; None for data without time."""
-        until = self.info.fitted_until
-        if until is None:
+        """Time of the first row not learned yet; None where nothing was learned, or there is no clock."""
+        until, times = self.info.fitted_until, known_timeline(data)
+        if self.info.trained_on == fingerprint_of(data):
+            raise InvalidInputError("data", "holds rows that were not learned yet")
+        if until is None or times.dtype.kind != "M":
             return None
-        times = known_timeline(data)
         new = times[times > np.datetime64(until)]
         if not len(new):
             raise InvalidInputError("data", f"holds rows after {until}, the last one learned")
@@ -372,6 +376,11 @@ class Predictor(ABC, Generic[D]):
         """Rows of history a prediction needs at least, so that evaluation begins after them."""
         rows = getattr(self.config, "context_length", None)
         return None if rows is None else int(rows)
+
+    def _check_unseen(self, windows: Windows) -> None:
+        """LeakError where one of `windows` was fitted or validated on, for models of data without time, which
+        remember their samples; of data with time `ModelInfo` tells.
+        """
 
     def _update(self, data: D, *, since: Any) -> None:
         """Learn the rows from time `since` on (None: all of them); earlier ones are context."""

@@ -109,7 +109,7 @@ class Run:
             part = type(self)(
                 directory, resume=self._resume and directory.is_dir(), listeners=self._listeners
             )
-        part._parent = self
+        part._parent, part.info = self, self.info
         return part
 
     @property

@@ -44,7 +44,7 @@ class BarWindows:
     def contexts(self, length: int) -> np.ndarray:
         """Bars [n, length, 5] up to and with the origin; ShapeError where a symbol has fewer."""
         length = whole("length", length)
-        short = np.flatnonzero(self.data.position[self.rows] + 1 < length)
+        short = np.flatnonzero(self.lengths < length)
         if len(short):
             at = int(self.rows[short[0]])
             raise ShapeError(
@@ -61,6 +61,12 @@ class BarWindows:
         """Symbol of each window."""
         symbols = self.data.symbols
         return tuple(symbols[k] for k in self.data.symbol_of_row[self.rows].tolist())
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Bars of its symbol up to and with each origin [n]."""
+        lengths: np.ndarray = self.data.position[self.rows] + 1
+        return lengths
 
     @property
     def origins(self) -> np.ndarray:

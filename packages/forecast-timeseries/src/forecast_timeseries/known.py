@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 
 from forecast_core.data import Panel, PanelWindows
+from forecast_core.data.overlap import unseen
 from forecast_core.errors import (
     DataError,
     FrequencyError,
@@ -137,22 +138,22 @@ def training_windows(
 
 
 def validation_windows(
-    train: Panel, validation: Panel | PanelWindows, *, context: int, horizon: int
+    data: Panel | PanelWindows, validation: Panel | PanelWindows, *, context: int, horizon: int
 ) -> PanelWindows:
     """Windows of validation data; where its rows follow those of training, they reach back into them.
 
-    ShapeError where there is none.
+    Rows that are fitted on, as `data`, are context and never targets. ShapeError where there is no window.
     """
     if isinstance(validation, PanelWindows):
         return training_windows("validation", validation, context=context, horizon=horizon)
-    known = train.known_rows
-    follows = train.freq.shift(train.timestamps[known - 1], 1) == validation.timestamps[0]
+    train = data.panel if isinstance(data, PanelWindows) else data
+    follows = train.freq.shift(train.timestamps[train.known_rows - 1], 1) == validation.timestamps[0]
     panel = train.extended(validation) if follows else validation
-    windows = panel.windows(context_length=context, horizon=horizon)
-    if follows:
-        windows = windows.take(windows.rows >= known - 1)
+    windows = unseen(panel.windows(context_length=context, horizon=horizon), data)
     if not len(windows):
-        raise ShapeError("validation", f"has at least horizon = {horizon} rows", got=len(validation))
+        rule = f"has at least horizon = {horizon} rows that are not fitted on"
+        raise ShapeError("validation", rule, got=len(validation))
+    assert isinstance(windows, PanelWindows)
     return windows
 
 

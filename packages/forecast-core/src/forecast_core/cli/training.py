@@ -20,7 +20,7 @@ from forecast_core.run import Run
 from forecast_core.run_files import compose_run_configs, read_run_config, read_run_configs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Set
 
     from forecast_core.evaluation import Backtest, CrossValidation
     from forecast_core.predictor import Predictor
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["add_to"]
 
 _EXTRA = {"allow_extra_args": True, "ignore_unknown_options": True}
+_BESIDE_A_CONFIGURATION = frozenset(
+    {"cv", "config", "config_dir", "config_name", "multirun", "runs", "as_json", "model", "resume"}
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -65,11 +68,15 @@ def train(
 ) -> None:
     """Fit a model, score it on held-back rows, and save everything in a folder of its own."""
     if resume is not None:
+        _refuse_options(context, beside={"resume", "as_json", "model"}, of="--resume")
+        if model is not None or context.args:
+            rest = [model, *context.args] if model is not None else context.args
+            raise ConfigError("train", "takes nothing beside --resume but --json", got=" ".join(rest))
         prepared = _Prepared.of(read_run_config(resume / "run.json"))
         _tell([prepared.fit_and_score(resume, resume=True, quiet=as_json)], as_json)
         return
     if config is not None or config_dir is not None:
-        _refuse_options(context)
+        _refuse_options(context, beside=_BESIDE_A_CONFIGURATION, of="a configuration", hint="add field=value")
         overrides = [text for text in (model, *context.args) if text is not None]
         if config_dir is not None:
             configs = compose_run_configs(
@@ -110,14 +117,13 @@ def _one_run_config(path: Path, overrides: list[str]) -> list[RunConfig]:
     return [read_run_config(path, overrides)]
 
 
-def _refuse_options(context: typer.Context) -> None:
-    """A configuration says everything: an option beside it would be ignored, so it is refused."""
-    beside = {"cv", "config", "config_dir", "config_name", "multirun", "runs", "as_json", "model", "resume"}
+def _refuse_options(context: typer.Context, *, beside: Set[str], of: str, hint: str | None = None) -> None:
+    """What says everything leaves no room for options `beside` those it takes: they would be ignored."""
     for name in context.params.keys() - beside:
         given = context.get_parameter_source(name)
         if given is not None and given.name not in ("DEFAULT", "ENVIRONMENT"):
             flag = "data" if name == "source" else name.replace("_", "-")
-            raise ConfigError(f"--{flag}", "is not given beside a configuration", hint="add field=value")
+            raise ConfigError(f"--{flag}", f"is not given beside {of}", hint=hint)
 
 
 def _tell(done: list[tuple[Backtest, Path]], as_json: bool) -> None:

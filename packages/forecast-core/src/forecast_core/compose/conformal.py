@@ -13,7 +13,7 @@ from forecast_core.compose.configs import ConformalConfig
 from forecast_core.compose.members import build, composed_spec, fit_member, pack, unpack
 from forecast_core.compose.offsets import group_offsets, interquartile_ranges, track
 from forecast_core.config import ModelConfig
-from forecast_core.data.overlap import shares_series
+from forecast_core.data.overlap import unseen
 from forecast_core.data.protocols import Data, Windows
 from forecast_core.data.reading import fingerprint_of, known_timeline, last_time, later, signature_of
 from forecast_core.errors import CapabilityError, InvalidInputError, ShapeError
@@ -114,12 +114,7 @@ class ConformalPredictor(Predictor[Any]):
         else:
             fit_member(self.model, data, validation=None, seed=seed, run=run, name="model")
             windows = evaluation_windows((self.model,), validation, horizon=self.config.horizon, stride=1)
-            if isinstance(data, Data) and shares_series(data, validation):  # its rows are context only
-                fitted = known_timeline(data)
-                assert windows.origins is not None
-                assert windows.label_ends is not None
-                unseen = (windows.origins >= fitted[-1]) | (windows.label_ends < fitted[0])
-                windows = windows.take(np.flatnonzero(unseen))
+            windows = unseen(windows, data)
         if not len(windows):
             raise ShapeError("data", "leaves windows to calibrate on after the rows fitted on")
         self._calibrate(windows)
@@ -173,11 +168,12 @@ class ConformalPredictor(Predictor[Any]):
     # learning online
 
     def _update(self, data: Any, *, since: Any) -> None:
-        """Follow the outcomes of all windows that end after `since`, in order of time."""
+        """Follow the outcomes of all windows that end after `since` (None: of all), in order of time."""
         windows = evaluation_windows((self.model,), data, horizon=self.config.horizon, stride=1)
         if windows.label_ends is None or windows.origins is None:
             raise CapabilityError("adaptive calibration needs windows with origins in time")
-        windows = windows.take(np.flatnonzero(windows.label_ends >= since))
+        if since is not None:
+            windows = windows.take(np.flatnonzero(windows.label_ends >= since))
         if not len(windows):
             raise ShapeError("data", f"holds windows of {self.config.horizon} steps that end from {since} on")
         prediction = self._base(windows)

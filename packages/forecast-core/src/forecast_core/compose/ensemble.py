@@ -122,6 +122,10 @@ class EnsemblePredictor(Predictor[Any]):
         assert self._weights is not None
         return pool(parts, self._weights)
 
+    def _check_unseen(self, windows: Windows) -> None:
+        for member in self.members:
+            member._check_unseen(windows)
+
     def _context_rows(self, data: Any) -> int | None:
         rows = [r for m in self.members if (r := m._context_rows(data)) is not None]
         return max(rows) if rows else None

@@ -74,15 +74,26 @@ def time_column(frame: nw.DataFrame[Any], name: str) -> tuple[np.ndarray, str | 
     no time.
     """
     column, zone = frame[name], None
-    if isinstance(column.dtype, nw.Datetime):
+    if column.dtype == nw.Unknown:
+        column, zone = _zoned(column)
+    elif isinstance(column.dtype, nw.Datetime):
         zone = column.dtype.time_zone
         if zone is not None:
             column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     elif column.dtype == nw.Date:
         column = column.cast(nw.Datetime("us"))
-    elif column.dtype not in (nw.String, nw.Object):
+    if column.dtype not in (nw.Datetime, nw.String, nw.Object):
         raise DataError(name, "holds timestamps, dates or ISO 8601 texts", got=str(column.dtype))
     return instants(name, column.to_numpy()), zone
+
+
+def _zoned(column: nw.Series[Any]) -> tuple[nw.Series[Any], str | None]:
+    """A column in UTC and its zone, where pandas tells of one that narwhals cannot read ("_", "+")."""
+    native: Any = column.to_native()
+    zone = getattr(native.dtype, "tz", None)
+    if zone is None:
+        return column, None
+    return nw.from_native(native.dt.tz_convert("UTC").dt.tz_localize(None), series_only=True), str(zone)
 
 
 def id_column(item_ids: Sequence[int | str], *, each: int = 1) -> list[int | str]:

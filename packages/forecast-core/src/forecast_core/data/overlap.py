@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from forecast_core.data.protocols import Data
+import numpy as np
+
+from forecast_core.data.protocols import Data, Windows
 from forecast_core.data.reading import known_timeline, source_of
 from forecast_core.errors import LeakError
 
-__all__ = ["refuse_overlap", "shares_series"]
+__all__ = ["refuse_overlap", "shares_series", "unseen"]
 
 
 def refuse_overlap(data: Any, validation: Any, *, same: bool) -> None:
@@ -30,6 +32,25 @@ def refuse_overlap(data: Any, validation: Any, *, same: bool) -> None:
             f"validation ends at {held[-1]}, within the data that is fitted on, which is from {fitted[0]} to "
             f"{fitted[-1]}; {rule}"
         )
+
+
+def unseen(windows: Windows, data: Any) -> Windows:
+    """The windows whose targets all lie before or after the rows of `data`, of which they share a series.
+
+    Rows that validation has in common with what is fitted on serve as context only. Windows of other series,
+    and of data on no time grid, are all kept.
+    """
+    origins, ends = windows.origins, windows.label_ends
+    if origins is None or ends is None or not shares_series(data, windows):
+        return windows
+    if isinstance(data, Data):
+        fitted = known_timeline(data)
+        first, last = fitted[0], fitted[-1]
+    elif data.origins is not None and data.label_ends is not None:  # rows after its first origin are learned
+        first, last = data.origins.min(), data.label_ends.max()
+    else:
+        return windows
+    return windows.take(np.flatnonzero((origins >= last) | (ends < first)))
 
 
 def shares_series(data: Any, validation: Any) -> bool:

@@ -17,6 +17,7 @@ __all__ = [
     "Extendable",
     "Grouped",
     "HasHistory",
+    "HasLengths",
     "HasScale",
     "Restrictable",
     "Windows",
@@ -143,6 +144,16 @@ class HasHistory(Protocol):
         """For each origin: positions of its windows, the data as known then, and which rows of a
         prediction of that data belong to those windows.
         """
+        ...
+
+
+@runtime_checkable
+class HasLengths(Protocol):
+    """Windows of items that begin at times of their own, so that some are too young for a model."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Rows of history each window has, [n]."""
         ...
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -13,15 +12,17 @@ from typing import Any, Literal
 import numpy as np
 
 from forecast_core.data.frames import build_frame
+from forecast_core.data.instants import instant
 from forecast_core.data.protocols import Data, Windows
 from forecast_core.data.reading import known_timeline
 from forecast_core.errors import InvalidInputError, ShapeError
-from forecast_core.evaluation.evaluating import default_metrics, refuse_seen, task_baseline
+from forecast_core.evaluation.evaluating import default_metrics, old_enough, refuse_seen, task_baseline
 from forecast_core.evaluation.refitting import RefitPolicy, predict_rolling
 from forecast_core.evaluation.scores import Scored, Scores, adapted, score, skill_against
 from forecast_core.metrics import metric_direction
 from forecast_core.prediction import Prediction
 from forecast_core.predictor import Predictor
+from forecast_core.validation import whole
 
 __all__ = ["Backtest", "backtest"]
 
@@ -132,13 +133,13 @@ def backtest(
     named = _labels(models)
     task = next(iter(named.values())).task
     names = tuple(metrics) if metrics is not None else tuple(default_metrics(task))
-    start = _time(start)
+    start = _beginning(start, data.timeline)
     windows, origin = _rolling(
         data, start=start, horizon=horizon, stride=stride, classify=task.kind != "forecast"
     )
     baseline = next((label for label, m in named.items() if m.spec.id == task.baseline), None)
     if baseline is None:
-        baseline = task.baseline
+        baseline = _free_label(task.baseline, named)
         named[baseline] = task_baseline(task)
     for model in named.values():
         if model.task.id != task.id:
@@ -149,8 +150,11 @@ def backtest(
             policy.check(model)
         if not model.is_fitted:
             model.fit(adapted(model, data.between(None, start)), seed=seed)
-        if origin is not None:
+        if origin is None:
+            model._check_unseen(windows)
+        else:
             refuse_seen(model, origin, until=model.info.seen_until)
+    windows = old_enough(windows, tuple(named.values()), data)
 
     def predict(model: Predictor[Any]) -> Prediction:
         return predict_rolling(model, windows, data, policy=policy, seed=seed)
@@ -176,30 +180,36 @@ def _labels(models: Sequence[Predictor[Any]] | Mapping[str, Predictor[Any]]) -> 
     if isinstance(models, Mapping):
         named = dict(models)
     else:
+        if isinstance(models, Predictor | str):
+            raise InvalidInputError("models", "are a list of predictors, or label -> predictor", got=models)
         named = {}
-        for model in models:
-            label, k = model.spec.id, 2
-            while label in named:
-                label, k = f"{model.spec.id} ({k})", k + 1
-            named[label] = model
+        for position, model in enumerate(models):
+            name = model.spec.id if isinstance(model, Predictor) else str(position)
+            named[_free_label(name, named)] = model
     if not named:
         raise InvalidInputError("models", "hold at least one predictor")
+    for label, model in named.items():
+        if not isinstance(model, Predictor):
+            hint = "create_model(id) makes a predictor"
+            raise InvalidInputError("models", "are predictors", place=str(label), got=repr(model), hint=hint)
     return named
 
 
-def _time(start: Any) -> Any:
-    """Datetimes of every library as UTC datetime64[us]; other values as they are."""
-    if isinstance(start, datetime):
-        if start.tzinfo is not None:
-            start = start.astimezone(UTC).replace(tzinfo=None)
-        return np.datetime64(start, "us")
-    if isinstance(start, str | np.datetime64):
-        try:
-            return np.asarray(start, dtype="datetime64[us]")[()]
-        except ValueError as error:
-            raise InvalidInputError(
-                "start", "is a time such as '2024-05-01T00:00'", got=repr(start)
-            ) from error
+def _free_label(name: str, taken: Container[str]) -> str:
+    """The name, or the first of "name (2)", "name (3)", ... that is not taken."""
+    label, k = name, 2
+    while label in taken:
+        label, k = f"{name} ({k})", k + 1
+    return label
+
+
+def _beginning(start: Any, timeline: np.ndarray) -> Any:
+    """`start` as the timeline counts: datetime64[us] in UTC, or a number for data without a clock."""
+    if timeline.dtype.kind == "M":
+        return instant("start", start)
+    number = isinstance(start, int | float | np.number) and not isinstance(start, bool)
+    if not number or not np.isfinite(start):
+        raise InvalidInputError("start", "is a number: the data has no clock", got=repr(start))
     return start
 
 
@@ -211,10 +221,7 @@ def _rolling(
         return data.between(start, None).windows(), None
     timeline = known_timeline(data)
     first = int(np.searchsorted(timeline, start))
-    if horizon is None or horizon < 1:
-        raise InvalidInputError("horizon", "is at least 1", got=horizon)
-    if stride < 1:
-        raise InvalidInputError("stride", "is at least 1", got=stride)
+    horizon, stride = whole("horizon", horizon), whole("stride", stride)
     last = len(timeline) - horizon  # row of the last first target
     if first < 1 or first > last:
         raise ShapeError(

@@ -12,7 +12,7 @@ import numpy as np
 
 from forecast_core.data.frames import build_frame
 from forecast_core.data.protocols import Data
-from forecast_core.errors import ShapeError
+from forecast_core.errors import MetricError, ShapeError
 from forecast_core.evaluation.backtesting import Backtest, backtest
 from forecast_core.evaluation.losses import loss_metric, origin_losses
 from forecast_core.evaluation.refitting import RefitPolicy
@@ -22,6 +22,7 @@ from forecast_core.evaluation.significance import (
     compare_losses,
     model_confidence_set,
 )
+from forecast_core.metrics import parse_metric
 from forecast_core.predictor import Predictor
 
 __all__ = ["Comparison", "compare"]
@@ -119,9 +120,12 @@ def compare(
     default: the first of `metrics` of which less is better (mse for rmse). Raises MetricError where there
     is none, or where `loss` stands for several values.
     """
+    if loss is not None and len(parse_metric(loss).keys) > 1:
+        raise MetricError("loss", "is one value, not several", got=repr(loss))
+    asked = (loss,) if loss is not None else None if metrics is None else tuple(metrics)
+    chosen = None if asked is None else loss_metric(asked)  # what is wrong is told before anything is fitted
     result = backtest(
         models, data, start=start, horizon=horizon, stride=stride, metrics=metrics, seed=seed, refit=refit
     )
     known = {field.name: getattr(result, field.name) for field in fields(result)}
-    chosen = loss_metric((loss,) if loss is not None else result.metrics)
-    return Comparison(**known, loss=chosen)
+    return Comparison(**known, loss=loss_metric(result.metrics) if chosen is None else chosen)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from forecast_core import registry
-from forecast_core.data.protocols import Data, Windows
-from forecast_core.errors import CapabilityError, InvalidInputError, LeakError
+from forecast_core.data.protocols import Data, HasLengths, Windows
+from forecast_core.errors import CapabilityError, InvalidInputError, LeakError, ShapeError
 from forecast_core.evaluation.scores import Scores, score, skill_against
 from forecast_core.prediction import Prediction
 from forecast_core.predictor import Predictor
@@ -21,6 +21,7 @@ __all__ = [
     "default_metrics",
     "evaluate",
     "evaluation_windows",
+    "old_enough",
     "refuse_seen",
     "task_baseline",
 ]
@@ -74,12 +75,14 @@ def evaluate(
     data: windows as they are, or data, of which every `stride`-th window is taken that leaves room for
     the horizon and for the history that model and baseline need. metrics: names of the metric grammar;
     default: the task's. baseline: default the task's own. Scaled metrics scale on rows up to the first
-    origin. Raises LeakError where the model was fitted on a row of the targets, MetricError for unknown
-    metrics. Rows that only served as validation may be scored, to look at; `backtest` refuses them too.
+    origin. Raises LeakError where the model was fitted on a row of the targets, or on one of the samples of
+    data that has no time, MetricError for unknown metrics. Rows that only served as validation may be scored,
+    to look at; `backtest` refuses them too.
     """
     names = list(metrics) if metrics is not None else default_metrics(model.task)
     reference = baseline if baseline is not None else task_baseline(model.task)
     windows = evaluation_windows((model, reference), data, horizon=horizon, stride=stride)
+    model._check_unseen(windows)
     if windows.origins is not None and len(windows):
         refuse_seen(model, windows.origins.min(), until=model.info.fitted_until)
     if not reference.is_fitted:
@@ -105,11 +108,30 @@ def evaluation_windows(
         if model.task.kind == "classification":
             return data.windows()
         steps = horizon if horizon is not None else getattr(model.config, "horizon", None)
-        needed = [rows for m in models if (rows := m._context_rows(data)) is not None]
-        return data.windows(context_length=max(needed) if needed else None, horizon=steps, stride=stride)
+        return data.windows(context_length=_longest(models, data), horizon=steps, stride=stride)
     if isinstance(data, Windows):
         return data
     raise InvalidInputError("data", "follows the Data or the Windows protocol", got=type(data).__name__)
+
+
+def old_enough(windows: Windows, models: Sequence[Predictor[Any]], data: Data) -> Windows:
+    """The windows without those of items so young that some model has too little history for them.
+
+    Only where items begin at times of their own (`HasLengths`). ShapeError where none is left.
+    """
+    least = _longest(models, data)
+    if least is None or not isinstance(windows, HasLengths):
+        return windows
+    kept = windows.lengths >= least
+    if not kept.any():
+        rule = f"has windows with the {least} rows of history that every model needs"
+        raise ShapeError("data", rule, got=f"{int(windows.lengths.max(initial=0))} rows at most")
+    return windows if kept.all() else windows.take(np.flatnonzero(kept))
+
+
+def _longest(models: Sequence[Predictor[Any]], data: Data) -> int | None:
+    """Rows of history that suffice for every model; None where none says."""
+    return max((rows for m in models if (rows := m._context_rows(data)) is not None), default=None)
 
 
 def default_metrics(task: TaskSpec) -> list[str]:
@@ -126,8 +148,10 @@ def task_baseline(task: TaskSpec) -> Predictor[Any]:
 
 
 def refuse_seen(model: Predictor[Any], origin: Any, *, until: str | None) -> None:
-    """LeakError if the model has seen rows `until` after `origin`, the last known row."""
-    if until is not None and np.datetime64(until) > origin:
+    """LeakError if the model has seen rows `until` after `origin`, the last known row; without a clock,
+    nothing can be told.
+    """
+    if until is not None and np.asarray(origin).dtype.kind == "M" and np.datetime64(until) > origin:
         raise LeakError(
             f"{model.spec.id} has seen data until {until}, but is to be tested from after {origin} on; "
             "test on later data, or fit on earlier"

@@ -17,11 +17,13 @@ _ADDITIVE = {"rmse": "mse", "rmsse": "mse"}  # the squares add up over origins, 
 
 
 def loss_metric(names: tuple[str, ...]) -> str:
-    """The first of some metrics of which less is better, as a loss that adds up over origins.
+    """The first of some metrics of which less is better, as a loss that adds up over origins; of a name that
+    stands for several values ("mae@3,6") the first.
 
     MetricError where there is none.
     """
-    found = next((name for name in names if metric_direction(name) == "lower"), None)
+    keys = (key for name in names for key in parse_metric(name).keys)
+    found = next((key for key in keys if metric_direction(key) == "lower"), None)
     if found is None:
         raise MetricError("metrics", "hold one of which less is better, such as mae or crps", got=names)
     name, at, argument = found.partition("@")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from forecast_core.data.protocols import Described, HasScale, Restrictable, Windows
 from forecast_core.errors import CapabilityError
-from forecast_core.metrics import MetricContext, metric_direction, score_metrics
+from forecast_core.metrics import MetricContext, parse_metric, score_metrics
 from forecast_core.prediction import Prediction
 from forecast_core.predictor import Predictor
 
@@ -85,7 +85,8 @@ def skill_against(scores: Scores, baseline: Scores) -> Scores:
     skill: dict[str, float | None] = {}
     for name, value in scores.metrics.items():
         reference = baseline.metrics.get(name)
-        if metric_direction(name) != "lower":
+        metric = parse_metric(name).metric
+        if metric.direction != "lower" or not metric.from_zero:
             continue
         skill[name] = None if value is None or not reference else 1.0 - value / reference
     return scores.model_copy(update={"skill": skill})

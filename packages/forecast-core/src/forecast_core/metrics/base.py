@@ -72,7 +72,9 @@ class Metric:
 
     name: lower case, unique among all plugins. summary: one line for listings. needs: what it asks a
     prediction for. unit: of its value, "target" for the target's own, "1" for a bare number.
-    greater_is_better: None where neither direction is better by itself (width, coverage, bias).
+    greater_is_better: None where neither direction is better by itself (width, coverage, bias). from_zero:
+    whether 0 is the best value there is, so that skill, a share of the baseline's value, means something; not
+    so of the logarithm of a density, whose sign changes with the unit.
     Raises MetricError for a name that the metric grammar cannot hold.
     """
 
@@ -81,6 +83,7 @@ class Metric:
     needs: Needs
     unit: str = "1"
     greater_is_better: bool | None = False
+    from_zero: bool = True
     parameter: Parameter | None = None
 
     def __post_init__(self) -> None:

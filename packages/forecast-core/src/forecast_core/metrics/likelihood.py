@@ -57,6 +57,7 @@ LIKELIHOOD_METRICS: tuple[Metric, ...] = (
         summary="mean negative log density in nats, of each coordinate alone; needs a density",
         needs="distribution",
         unit="nat",
+        from_zero=False,
         statistics=_negative,
     ),
 )

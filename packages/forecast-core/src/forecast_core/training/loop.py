@@ -24,7 +24,7 @@ from forecast_core.training.optimizers import make_optimizer
 from forecast_core.training.options import TrainingOptions
 from forecast_core.training.randomness import Stream, deterministic_algorithms, epoch_order, seeded
 from forecast_core.training.schedules import rate_factor
-from forecast_core.training.settings import check_settings, run_settings
+from forecast_core.training.settings import check_settings, lineage_settings, run_settings
 from forecast_core.training.stopping import EarlyStopping
 
 __all__ = ["fit_network"]
@@ -291,6 +291,7 @@ class _Training:
         folder = run.checkpoints
         if folder is None:
             return
+        self.settings |= lineage_settings(run.info)
         last = folder / _LAST
         if run.resume and last.exists():
             checkpoint = read_checkpoint(last)

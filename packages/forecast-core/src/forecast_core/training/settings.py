@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sized
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 from torch import Tensor, nn
@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from forecast_core.errors import ConfigError
 from forecast_core.training.options import TrainingOptions
 
-__all__ = ["check_settings", "run_settings"]
+if TYPE_CHECKING:
+    from forecast_core.predictor import ModelInfo
+
+__all__ = ["check_settings", "lineage_settings", "run_settings"]
 
 
 def run_settings(
@@ -30,6 +33,14 @@ def run_settings(
         "validation windows": None if validation is None else len(validation),
         "network signature": signature,
     }
+
+
+def lineage_settings(info: ModelInfo | None) -> dict[str, JsonValue]:
+    """The model's configuration and digests of the data, as far as `Predictor.fit` told the run of them."""
+    if info is None:
+        return {}
+    data = {"data": info.trained_on, "validation data": info.validated_on}
+    return {**{f"config.{name}": value for name, value in info.config.items()}, **data}
 
 
 def check_settings(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> None:

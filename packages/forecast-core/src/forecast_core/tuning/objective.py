@@ -24,7 +24,7 @@ from forecast_core.errors import (
     MetricError,
     ShapeError,
 )
-from forecast_core.evaluation.evaluating import evaluation_windows, task_baseline
+from forecast_core.evaluation.evaluating import evaluation_windows, old_enough, task_baseline
 from forecast_core.evaluation.scores import adapted, score
 from forecast_core.metrics import metric_direction, parse_metric
 from forecast_core.run import Run
@@ -242,7 +242,7 @@ def _all_windows(
     if isinstance(data, Windows):
         return data
     horizon = _horizon(model)
-    models = (*_extremes(model_id, dimensions, base), model, task_baseline(model.task))
+    models = _candidates(model_id, model, dimensions, base)
     return evaluation_windows(models, data, horizon=horizon, stride=stride or horizon or 1)
 
 
@@ -252,6 +252,13 @@ def _foldable(splitter: Any, windows: Windows) -> None:
         raise InvalidInputError("splitter", "yields folds by split(windows)", got=type(splitter).__name__)
     if next(iter(splitter.split(windows)), None) is None:
         raise InvalidInputError("splitter", "yields at least one fold")
+
+
+def _candidates(
+    model_id: str, model: Any, dimensions: tuple[Dimension, ...], base: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    """The model, those at the ends of the space, and the baseline they are scored beside."""
+    return (*_extremes(model_id, dimensions, base), model, task_baseline(model.task))
 
 
 def _extremes(model_id: str, dimensions: tuple[Dimension, ...], base: Mapping[str, Any]) -> list[Any]:
@@ -310,7 +317,9 @@ def _held_out(
             got=f"{len(timeline) - first} rows",
         )
     origins = timeline[first - 1 : last : stride or horizon]
-    return train, validation, whole_data.windows(context_length=None, horizon=horizon, origins=origins), start
+    windows = whole_data.windows(context_length=None, horizon=horizon, origins=origins)
+    models = _candidates(model_id, model, dimensions, base)
+    return train, validation, old_enough(windows, models, whole_data), start
 
 
 def _joined(data: Any, validation: Any) -> Any:

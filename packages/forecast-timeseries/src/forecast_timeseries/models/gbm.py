@@ -84,7 +84,7 @@ class GBM(Predictor[Panel]):
             held = draw("data", windows.take(late), most=_HELD_ROWS)
             train = draw("data", windows.take(early), most=most)
         else:
-            later = validation_windows(panel, validation, context=context, horizon=horizon)
+            later = validation_windows(data, validation, context=context, horizon=horizon)
             self._known.check(later.panel)
             held = draw("validation", later, most=_HELD_ROWS)
             train = draw("data", windows, most=most)

@@ -84,7 +84,7 @@ class Linear(Predictor[Panel]):
             moments = self._moments(series, tuple(each[early] for each in windows))
         else:
             moments = self._moments(series, windows)
-            later = validation_windows(panel, validation, context=self._context, horizon=horizon)
+            later = validation_windows(data, validation, context=self._context, horizon=horizon)
             self._known.check(later.panel)
             of_held, held = self._usable("validation", later)
             known = self._known.channels(later.panel)

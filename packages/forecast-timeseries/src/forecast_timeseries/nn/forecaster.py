@@ -92,7 +92,7 @@ class NetworkForecaster(Predictor[Panel]):
             self._loss(),
             options=TrainingOptions.of(config),
             seed=seed,
-            validation=None if validation is None else self._validation_source(panel, validation),
+            validation=None if validation is None else self._validation_source(data, validation),
             run=run,
         )
         self._network = network.eval()
@@ -113,9 +113,9 @@ class NetworkForecaster(Predictor[Panel]):
             raise DataError(argument, "holds an observed target within some window's horizon")
         return windows.take(useful)
 
-    def _validation_source(self, train: Panel, validation: Any) -> WindowSource:
+    def _validation_source(self, data: Any, validation: Any) -> WindowSource:
         config = self.config
-        windows = validation_windows(train, validation, context=config.context_length, horizon=config.horizon)
+        windows = validation_windows(data, validation, context=config.context_length, horizon=config.horizon)
         windows = self._useful("validation", windows)
         self._known.check(windows.panel)
         rows = windows.rows

@@ -143,6 +143,7 @@ DENSITY_METRICS: tuple[Metric, ...] = (
         summary="mean negative log density of a step's position in the plane, in nats (nll: a coordinate)",
         needs="distribution",
         unit="nat",
+        from_zero=False,
         statistics=_negative,
     ),
     ForecastMetric(
