@@ -84,9 +84,11 @@ class PhotoSet:
 
         metadata.jsonl or metadata.csv: a row a photo, with `file_name`, `label` (0, 1, true, false or empty)
         and any fields `parse_metadata` knows; images/ and labels/: roadwork where the photo's label file
-        (YOLO boxes) is not empty, and both may have a subfolder `split`; two subfolders named like "yes" and
-        "no"; else all photos, without labels. Raises DataError for a folder without photos, a photo or label
-        file that is missing, or a row that cannot be read, naming it.
+        (YOLO boxes) is not empty, and both may have a subfolder `split`, which other folders have not; two
+        subfolders named like "yes" and "no"; else all photos, without labels. Tables and labels are UTF-8;
+        in a photo's name a byte that is not becomes an escape such as \\xe9. Raises DataError for a folder
+        without photos, a split that it does not have, a photo or label file that is missing, or a row that
+        cannot be read, naming it.
         """
         from forecast_vision.folders import read_folder
 

@@ -179,7 +179,9 @@ def _as_rgb(opened: Image.Image) -> Image.Image:
         return _grey16(values if clear is None else np.where(values == clear, 65535, values))
     if mode == "F":
         raise ValueError("grey values as floats have no known range")
-    if mode == "RGB" and clear is not None and max(clear) > 255:  # of 16 bit, of which Pillow keeps the upper 8
+    if (
+        mode == "RGB" and clear is not None and max(clear) > 255
+    ):  # of 16 bit, of which Pillow keeps the upper 8
         opened.info["transparency"] = tuple(value >> 8 for value in clear)
     if mode in ("LA", "La", "PA", "RGBA", "RGBa") or clear is not None:
         layers = opened.convert("RGBA")
