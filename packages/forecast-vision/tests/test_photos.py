@@ -211,6 +211,21 @@ def test_what_are_no_photos_is_refused(tmp_path: Path) -> None:
         PhotoSet([Photo(picture(1), name="a"), Photo(picture(2), name="a")]).select_items(["a"])
 
 
+def test_positions_that_are_none_are_refused() -> None:
+    photos = PhotoSet([Photo(picture(k)) for k in range(4)])
+    assert photos.windows(stride=3).item_ids == ("photo-0", "photo-3")
+    assert len(photos.between(np.int64(1), -1)) == 2
+    for stride in (0, -1, 1.5):
+        with pytest.raises(InvalidInputError, match="stride: is a whole number"):
+            photos.windows(stride=stride)  # type: ignore[arg-type]
+    for ends, argument in (((0.5, 2), "start"), ((0, "b"), "stop")):
+        with pytest.raises(InvalidInputError, match=f"{argument}: is a position"):
+            photos.between(*ends)
+    for index in ([4], [0.5]):
+        with pytest.raises(InvalidInputError, match="index"):
+            photos.windows().take(np.array(index))
+
+
 def test_a_description_tells_what_is_there() -> None:
     photos = PhotoSet(
         [Photo(picture(k), k < 2, Metadata(gps=(48.1, 11.5 + 0.01 * k), weather="Rain")) for k in range(4)]
