@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import matthews_corrcoef, roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
 import forecast_core as fc
+from forecast_core.cli.app import run
 from forecast_core.errors import DataError, InvalidInputError, LeakError, NotFittedError
 from forecast_vision import Metadata, PhotoSet, robustness
 from forecast_vision.adaptation import adaptation_groups
@@ -106,13 +109,52 @@ def test_photos_trained_on_are_refused(model: Any, target: PhotoSet, adapted: An
         model.adapt(sample_photos(seed=1, photos=40), n_splits=3)
 
 
-def test_the_ensemble_is_saved_and_loaded_as_one(adapted: Any, target: PhotoSet, tmp_path: Path) -> None:
+def test_the_adapted_model_decides_at_its_threshold_whoever_else_is_asked_about(
+    model: Any, target: PhotoSet, adapted: Any
+) -> None:
+    ensemble, report = adapted
+    assert report.threshold != 0.5
+    photos = sample_photos(seed=9, photos=30)
+    p, own = ensemble.predict(photos), model.predict(photos)
+    assert p.metadata["threshold"] == report.threshold
+    assert p.aux.keys() == own.aux.keys()
+    np.testing.assert_array_equal(p.aux["decision"], p.probability("roadwork") >= report.threshold)
+    assert len({tuple(m.predict(photos).aux["decision"]) for m in ensemble.members}) > 1  # they do disagree
+    np.testing.assert_allclose(p.aux["view_weights"].sum(1), 1.0, atol=1e-6)
+    np.testing.assert_array_equal(p.confidence, p.probabilities.max(1))
+    alone = fc.ClassPrediction.concat([ensemble.predict(photos.take([k])) for k in range(30)])
+    np.testing.assert_allclose(alone.probabilities, p.probabilities, atol=1e-6)
+    assert alone.aux.keys() == p.aux.keys()
+    np.testing.assert_array_equal(alone.aux["decision"], p.aux["decision"])
+
+
+def test_the_command_line_tells_the_decision_of_an_adapted_model(
+    adapted: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     ensemble, _ = adapted
     ensemble.save(tmp_path / "m")
-    assert fc.load_model(tmp_path / "m").predict(target) == ensemble.predict(target)
+    with (tmp_path / "metadata.jsonl").open("w") as table:
+        for photo in sample_photos(seed=9, photos=30).photos:
+            Image.fromarray(np.asarray(photo.image)).save(tmp_path / f"{photo.name}.png")
+            known = photo.metadata
+            row = {"gps": known.gps, "weather": known.weather, "time": known.daytime}
+            table.write(json.dumps({"file_name": f"{photo.name}.png", **row}) + "\n")
+    output = tmp_path / "told.csv"
+    assert run(["vision", "predict", str(tmp_path / "m"), str(tmp_path), "--output", str(output)]) == 0
+    assert output.read_text().splitlines()[0] == "photo,roadwork,decision,view"
+    capsys.readouterr()
+
+
+def test_the_ensemble_is_saved_and_loaded_as_one(adapted: Any, target: PhotoSet, tmp_path: Path) -> None:
+    ensemble, report = adapted
+    ensemble.save(tmp_path / "m")
+    loaded: Any = fc.load_model(tmp_path / "m")
+    assert loaded.predict(target) == ensemble.predict(target)
+    assert loaded.predict(target).metadata["threshold"] == report.threshold
+    assert loaded.seen == report.seen
     member = ensemble.members[0]
     member.save(tmp_path / "one")
-    loaded: Any = fc.load_model(tmp_path / "one")
+    loaded = fc.load_model(tmp_path / "one")
     assert loaded.seen == member.seen
     assert loaded.info.trained_on == member.info.trained_on
 
@@ -134,7 +176,16 @@ def test_positions_join_photos_of_one_place(target: PhotoSet) -> None:
         ({"top_k": 0}, InvalidInputError, "top_k"),
         ({"n_splits": 3, "top_k": 4}, InvalidInputError, "top_k"),
         ({"n_splits": 3, "groups": "city"}, InvalidInputError, "groups"),
-        ({"n_splits": 3, "lr": 0.0}, InvalidInputError, "learning_rate"),
+        ({"n_splits": 3.0}, InvalidInputError, "n_splits: is a whole number"),
+        ({"n_splits": 3, "top_k": 1.5}, InvalidInputError, "top_k: is a whole number"),
+        ({"n_splits": 3, "seed": -1}, InvalidInputError, "seed: is a whole number in"),
+        ({"n_splits": 3, "seed": 0.5}, InvalidInputError, "seed: is a whole number in"),
+        ({"n_splits": 3, "lr": 0.0}, InvalidInputError, "^lr: "),
+        ({"n_splits": 3, "lr": float("nan")}, InvalidInputError, "^lr: "),
+        ({"n_splits": 3, "epochs": 0}, InvalidInputError, "^epochs: "),
+        ({"n_splits": 3, "clip": -1.0}, InvalidInputError, "^clip: "),
+        ({"n_splits": 3, "dropout": 1.0}, InvalidInputError, "^dropout: "),
+        ({"n_splits": 3, "batch_size": 2.5}, InvalidInputError, "^batch_size: "),
     ],
 )
 def test_wrong_arguments_are_named(model: Any, target: PhotoSet, options: Any, error: Any, says: str) -> None:
@@ -161,3 +212,26 @@ def test_robustness_tells_metrics_under_each_change(model: Any, target: PhotoSet
     }
     with pytest.raises(InvalidInputError, match="blur"):
         robustness(model, target, transforms=["blurr"])
+
+
+def test_robustness_of_peers_and_ensembles(model: Any, target: PhotoSet, adapted: Any) -> None:
+    options = {"backbone": "histogram", "view_size": 32}
+    logistic = fc.create_model("vision/logistic", **options).fit(sample_photos(seed=1, photos=40))
+    mixed = fc.create_ensemble([model, logistic])
+    for each in (logistic, fc.create_model("vision/prior"), adapted[0], mixed):
+        found = robustness(each, target, ["mcc", "log_loss"], transforms=["noise", "blur"])
+        plain = fc.evaluate(each, target, metrics=["mcc", "log_loss"]).metrics
+        assert found["plain"] == pytest.approx(plain)
+        changed = found["noise"]["log_loss"] != found["plain"]["log_loss"]
+        assert changed == (each.spec.id != "vision/prior")
+
+
+def test_robustness_of_what_cannot_see_changed_photos_is_refused(target: PhotoSet) -> None:
+    naive: Any = fc.create_model("series/naive", horizon=1)
+    for model in (naive, None, fc.create_ensemble([naive])):
+        with pytest.raises(InvalidInputError, match="model: is a classifier with answer"):
+            robustness(model, target)
+    with pytest.raises(NotFittedError, match="vision/logistic"):
+        robustness(fc.create_model("vision/logistic"), target)
+    with pytest.raises(InvalidInputError, match="photos: is a PhotoSet"):
+        robustness(fc.create_model("vision/prior"), None)  # type: ignore[arg-type]

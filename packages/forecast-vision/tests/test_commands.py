@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from forecast_core import create_model
 from forecast_core.cli.app import run
 from forecast_vision.testing import sample_photos
 
@@ -48,6 +50,30 @@ def test_from_a_folder_to_decisions(root: Path, tmp_path: Path, capsys: pytest.C
     assert json.loads(capsys.readouterr().out)["item_ids"] == [one.name]
 
 
+def test_file_names_that_are_no_utf8_are_told_readably(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = tmp_path / os.fsdecode(b"caf\xe9.png")
+    try:
+        photo.write_bytes(next((root / "yes").iterdir()).read_bytes())
+    except OSError:
+        pytest.skip("file names are UTF-8 here")
+    (tmp_path / "yes").mkdir()
+    photo.rename(tmp_path / "yes" / photo.name)
+    (tmp_path / "no").symlink_to(root / "no")
+    model = str(tmp_path / "model")
+    create_model("vision/prior").save(model)
+    for where, name in ((tmp_path, "yes/caf\\xe9.png"), (tmp_path / "yes" / photo.name, "caf\\xe9.png")):
+        output = tmp_path / os.fsdecode(b"tol\xe9.csv")
+        assert run(["vision", "predict", model, str(where), "--output", str(output)]) == 0
+        assert f"{name},0.5000" in output.read_text(encoding="utf-8")
+        capsys.readouterr()
+        assert run(["vision", "predict", model, str(where), "--json"]) == 0
+        assert name in json.loads(capsys.readouterr().out)["item_ids"]
+    assert run(["vision", "views", str(tmp_path / "yes" / photo.name)]) == 0
+    assert "caf\\xe9.png" in capsys.readouterr().out
+
+
 def test_views_are_listed_and_drawn(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photo = str(next((root / "no").iterdir()))
     assert run(["vision", "views", photo, "--json"]) == 0
@@ -68,6 +94,9 @@ def test_views_are_listed_and_drawn(root: Path, tmp_path: Path, capsys: pytest.C
         (["train", "ROOT", "-o", "hidden_size"], 1, "name=value"),
         (["train", "ROOT", "--model", "vision/prior"], 2, "--model"),
         (["predict", "NOWHERE", "ROOT"], 1, "NOWHERE"),
+        (["predict", "NOWHERE", "ROOT/yes/1.png", "--split", "train"], 2, "--split"),
+        (["predict", "NOWHERE", "ROOT", "--output", "NOWHERE/o.csv"], 2, "folder that exists"),
+        (["describe", "ROOT", "--split", "zzz"], 1, "split: is told only of"),
     ],
 )
 def test_wrong_usage_is_told_in_one_line(

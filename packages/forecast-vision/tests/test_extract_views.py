@@ -16,6 +16,7 @@ from PIL import Image, PngImagePlugin
 from forecast_core.errors import DataError, InvalidInputError, ShapeError
 from forecast_vision import Box, extract_views, extract_views_batch, plot_views, view_boxes
 from forecast_vision.views import image_size
+from forecast_vision.views.decoding import decode
 from forecast_vision.views.extraction import sufficient_scale
 
 
@@ -102,8 +103,9 @@ def test_the_size_of_a_png_is_told_without_its_pixels(late: bool, monkeypatch: p
     assert image_size(content) == (40, 30)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_honoured(orientation: int) -> None:
+def test_exif_orientation_is_honoured(orientation: int, kind: str) -> None:
     upright = scene(90, 130)
     undo: dict[int, Image.Transpose] = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -117,7 +119,15 @@ def test_exif_orientation_is_honoured(orientation: int) -> None:
     stored = upright.transpose(undo[orientation]) if orientation in undo else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    content = encoded(stored, "PNG", exif=exif)
+    content = encoded(stored, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    assert image_size(content) == (90, 130)
+    np.testing.assert_array_equal(extract_views(content, 32), crops(upright, 32))
+
+
+def test_a_tiff_turned_by_its_xmp_alone_is_upright() -> None:
+    upright = scene(90, 130)
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    content = encoded(upright.transpose(Image.Transpose.ROTATE_90), "TIFF", tiffinfo={700: xmp})
     assert image_size(content) == (90, 130)
     np.testing.assert_array_equal(extract_views(content, 32), crops(upright, 32))
 
@@ -155,14 +165,37 @@ def test_grey_transparent_cmyk_palette_and_sixteen_bit_images_are_read() -> None
     assert psnr(extract_views(encoded(image, "WEBP", quality=95), 32), colours) > 30
 
 
-def bomb(width: int, height: int) -> bytes:
-    """A PNG whose header claims a size."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 1000)), (b"IEND", b"")]
+@pytest.mark.parametrize(
+    ("depth", "kind", "pixels", "clear", "expected"),
+    [
+        (8, 0, (10, 20), (10,), ((255, 255, 255), (20, 20, 20))),
+        (8, 2, (10, 20, 30, 40, 50, 60), (10, 20, 30), ((255, 255, 255), (40, 50, 60))),
+        (16, 0, (0x1234, 0x1235), (0x1234,), ((255, 255, 255), (18, 18, 18))),
+        (16, 2, (0x1234, 0, 0, 0, 0, 0xFF00), (0x1234, 0, 0), ((255, 255, 255), (0, 0, 255))),
+    ],
+    ids=["grey", "colour", "grey of 16 bit", "colour of 16 bit"],
+)
+def test_a_transparent_colour_is_laid_on_white(
+    depth: int, kind: int, pixels: Any, clear: Any, expected: Any
+) -> None:
+    header = struct.pack(">IIBBBBB", 2, 1, depth, kind, 0, 0, 0)
+    row = b"\0" + np.array(pixels, dtype=f">u{depth // 8}").tobytes()
+    found = decode(png(header, row, clear=np.array(clear, dtype=">u2").tobytes())).pixels
+    assert np.asarray(found).tolist() == [[list(colour) for colour in expected]]
+
+
+def png(header: bytes, rows: bytes, *, clear: bytes = b"") -> bytes:
+    parts = [(b"IHDR", header), (b"tRNS", clear), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         for name, data in parts
+        if data or name != b"tRNS"
     )
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG whose header claims a size."""
+    return png(struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"\0" * 1000)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from forecast_vision.testing import sample_photos
 GOLDEN = Path(__file__).parent / "golden"
 
 
-@pytest.mark.parametrize("name", ["roadwork", "logistic"])
+@pytest.mark.parametrize("name", ["roadwork", "logistic", "roadwork-ensemble"])
 def test_the_first_models_still_load_and_predict_the_same(name: str) -> None:
     model = fc.load_model(GOLDEN / f"{name}-1")
     found = model.predict(sample_photos())

@@ -241,3 +241,5 @@ def test_where_metadata_can_tell_nothing_there_is_no_figure() -> None:
     warn_of_leak(None)
     with pytest.raises(InvalidInputError, match="labels"):
         metadata_auc([Metadata()], labels)
+    with pytest.raises(InvalidInputError, match="seed: is a whole number in"):
+        metadata_auc([Metadata()] * 20, labels, seed=-1)

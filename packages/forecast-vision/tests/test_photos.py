@@ -131,6 +131,63 @@ def test_tables_that_cannot_be_read_name_the_row(table: str, says: str, tmp_path
         PhotoSet.from_folder(tmp_path / "set")
 
 
+@pytest.mark.parametrize("layout", ["metadata.csv", "metadata.jsonl", "classes", "plain"])
+def test_a_split_is_refused_where_a_folder_has_none(layout: str, tmp_path: Path) -> None:
+    for name in ("yes/a.png", "no/b.png") if layout == "classes" else ("a.png", "train/b.png"):
+        write(tmp_path / name, 1)
+    if layout.startswith("metadata"):
+        table = "file_name\na.png\n" if layout.endswith("csv") else '{"file_name": "a.png"}\n'
+        (tmp_path / layout).write_text(table)
+    with pytest.raises(DataError, match=r"split: is told only of .* got 'train'"):
+        PhotoSet.from_folder(tmp_path, split="train")
+
+
+CP1252 = "file_name,city\na.png,M\u00fcnchen\n".encode("cp1252")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("metadata.csv", CP1252, r"metadata\.csv at line 2: is a text in UTF-8, got byte 0xfc"),
+        ("metadata.jsonl", b'{"file_name": "a.png", "city": "M\xfcnchen"}', r"metadata\.jsonl at line 1"),
+        ("metadata.jsonl", "{}".encode("utf-16"), r"metadata\.jsonl at line 1: is a text in UTF-8"),
+        ("metadata.jsonl", b"[" * 100_000, r"metadata\.jsonl at line 1: holds one JSON object a line"),
+        ("labels/a.txt", b"# M\xfcnchen\n", r"a\.txt at line 1: is a text in UTF-8"),
+    ],
+)
+def test_tables_and_labels_that_are_no_text_name_the_line(
+    name: str, content: bytes, says: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "a.png", 1)
+    write(tmp_path / "images" / "a.png", 1)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        PhotoSet.from_folder(tmp_path)
+
+
+def test_byte_order_marks_and_any_line_separators_in_texts_are_read(tmp_path: Path) -> None:
+    write(tmp_path / "a.png", 1)
+    lines = [{"file_name": "a.png", "city": "Roma\u2028Norte"}, {"file_name": "a.png", "city": "Roma\x85Sur"}]
+    text = "\r\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    (tmp_path / "metadata.jsonl").write_bytes(text.encode("utf-8-sig"))
+    cities = [photo.metadata.city for photo in PhotoSet.from_folder(tmp_path).photos]
+    assert cities == ["Roma Norte", "Roma Sur"]
+    (tmp_path / "metadata.jsonl").unlink()
+    table = 'file_name,city,label\r\na.png,"Roma\r\nNorte",1\r\na.png,Roma\u2028Sur,0\r\n'
+    (tmp_path / "metadata.csv").write_bytes(table.encode("utf-8-sig"))
+    photos = PhotoSet.from_folder(tmp_path)
+    assert [photo.metadata.city for photo in photos.photos] == ["Roma Norte", "Roma Sur"]
+    assert photos.labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("name", ["a\0.png", "\ud800.png", "a" * 5000 + ".png"])
+def test_names_that_no_file_can_have_are_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": name}))
+    with pytest.raises(DataError, match="file_name at line 1: is a file of the folder"):
+        PhotoSet.from_folder(tmp_path)
+
+
 def test_what_are_no_photos_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="folder"):
         PhotoSet.from_folder(tmp_path / "nowhere")
@@ -152,6 +209,21 @@ def test_what_are_no_photos_is_refused(tmp_path: Path) -> None:
         PhotoSet([Photo(tmp_path / "gone.jpg")]).fingerprint()
     with pytest.raises(DataError, match="each name one"):
         PhotoSet([Photo(picture(1), name="a"), Photo(picture(2), name="a")]).select_items(["a"])
+
+
+def test_positions_that_are_none_are_refused() -> None:
+    photos = PhotoSet([Photo(picture(k)) for k in range(4)])
+    assert photos.windows(stride=3).item_ids == ("photo-0", "photo-3")
+    assert len(photos.between(np.int64(1), -1)) == 2
+    for stride in (0, -1, 1.5):
+        with pytest.raises(InvalidInputError, match="stride: is a whole number"):
+            photos.windows(stride=stride)  # type: ignore[arg-type]
+    for ends, argument in (((0.5, 2), "start"), ((0, "b"), "stop")):
+        with pytest.raises(InvalidInputError, match=f"{argument}: is a position"):
+            photos.between(*ends)
+    for index in ([4], [0.5]):
+        with pytest.raises(InvalidInputError, match="index"):
+            photos.windows().take(np.array(index))
 
 
 def test_a_description_tells_what_is_there() -> None:

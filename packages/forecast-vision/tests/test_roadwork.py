@@ -77,6 +77,12 @@ def test_a_prediction_says_which_views_counted_and_what_is_decided(fitted: Any, 
     assert report.metadata_auc is not None
 
 
+def test_photos_without_names_are_told_by_their_place_in_the_whole_set(fitted: Any, photos: PhotoSet) -> None:
+    unnamed = PhotoSet([replace(p, name=None) for p in photos.photos[:6]])
+    p = fitted.predict_windows(unnamed.windows().take(np.array([4, 1])))
+    assert p.item_ids == ("photo-4", "photo-1")
+
+
 def test_unlabelled_photos_are_predicted_and_left_out_of_training(fitted: Any, photos: PhotoSet) -> None:
     blank = PhotoSet([replace(p, label=None) for p in photos.photos])
     assert fitted.predict(blank).probabilities.tolist() == fitted.predict(photos).probabilities.tolist()

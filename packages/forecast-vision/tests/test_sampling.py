@@ -97,9 +97,20 @@ def test_what_is_drawn_has_the_promised_share_and_repeats() -> None:
         ({"bands": ((50.0, 1.0),)}, InvalidInputError, "infinity"),
         ({"bands": ((50.0, 1.0), (20.0, 1.0), (np.inf, 1.0))}, InvalidInputError, "rise"),
         ({"bands": ((50.0, -1.0), (np.inf, 1.0))}, InvalidInputError, "negative"),
+        ({"bands": ((np.nan, 1.0), (np.inf, 1.0))}, InvalidInputError, "rise"),
+        ({"bands": (50.0, np.inf)}, ShapeError, "bands: are pairs"),
+        ({"training": np.array([["a", "b"]])}, DataError, "training: holds numbers"),
+        ({"near_km": np.nan}, InvalidInputError, "near_km"),
+        ({"seed": -1}, InvalidInputError, "seed: is a whole number in"),
         ({"min_share": 1.0}, InvalidInputError, "min_share"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, Any], error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
         GPSWeightedSampler(**{"training": np.zeros((3, 2)), "target": np.zeros((1, 2)), **arguments})
+
+
+def test_a_seed_of_draws_is_checked() -> None:
+    sampler = GPSWeightedSampler(np.zeros((3, 2)), np.zeros((1, 2)))
+    with pytest.raises(InvalidInputError, match="seed: is a whole number in"):
+        sampler.sampler(3, seed=1.5)  # type: ignore[arg-type]

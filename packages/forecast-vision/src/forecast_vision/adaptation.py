@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 import torch
 
+from forecast_core import registry
 from forecast_core.arrays import frozen
-from forecast_core.compose.creating import create_ensemble
-from forecast_core.compose.ensemble import EnsemblePredictor
+from forecast_core.compose.members import described
 from forecast_core.errors import InvalidInputError, LeakError
 from forecast_core.metrics import score_metrics
 from forecast_core.predictor import Predictor
@@ -21,9 +21,10 @@ from forecast_vision.configs import RoadworkConfig
 from forecast_vision.metadata.encoding import positions_of
 from forecast_vision.photos import PhotoSet
 from forecast_vision.regions import cluster_centres, nearest_centre
-from forecast_vision.samples import labelled
+from forecast_vision.samples import labelled, photos_of, seed_of
 
 if TYPE_CHECKING:
+    from forecast_vision.models.ensemble import RoadworkEnsemble
     from forecast_vision.models.roadwork import Roadwork
 
 __all__ = ["AdaptationReport", "adapt", "adaptation_groups"]
@@ -61,6 +62,7 @@ class AdaptationReport:
         self, photos: PhotoSet, metrics: Sequence[str] = ("mcc", "auc", "accuracy")
     ) -> dict[str, float | None]:
         """Metrics of the adapted ensemble on other photos; LeakError where one has been trained on."""
+        photos = photos_of(photos, argument="photos")
         known = [k for k, photo in enumerate(photos.photos) if photo.content_hash in self.seen]
         if known:
             raise LeakError(
@@ -98,11 +100,12 @@ def adapt(
     top_k: int,
     groups: Literal["photo", "gps"],
     seed: int,
-) -> tuple[EnsemblePredictor, AdaptationReport]:
+) -> tuple[RoadworkEnsemble, AdaptationReport]:
     """The adapted ensemble and its report; see `Roadwork.adapt`."""
     folds = whole("n_splits", n_splits, least=3)
-    if not 1 <= top_k <= folds:
+    if whole("top_k", top_k) > folds:
         raise InvalidInputError("top_k", f"lies in 1..n_splits = {folds}", got=top_k)
+    seed = seed_of(seed)
     photos = labelled("target", target, least=2)
     _refuse_seen(model, photos)
     fold = _folds(photos, adaptation_groups(photos, groups), folds, seed=seed)
@@ -112,14 +115,17 @@ def adapt(
         stop = (k + 1) % folds
         parts = [np.flatnonzero(m) for m in ((fold != k) & (fold != stop), fold == stop, fold == k)]
         train, held, test = (bags.take(torch.from_numpy(p)) for p in parts)
-        network = model.trained(train, seed=seed + k, validation=held, start=model.network, config=config)
+        own = (seed + k) % 2**32
+        network = model.trained(train, seed=own, validation=held, start=model.network, config=config)
         logits[parts[2]] = model.verdict(test, network=network)[0]
         networks.append(network)
     mcc = tuple(_mcc(photos.labels[fold == k], logits[fold == k]) for k in range(folds))
     chosen = tuple(sorted(sorted(range(folds), key=lambda k: -mcc[k])[:top_k]))
     training = calibrate(model.report, logits, photos.labels, folds=folds)
     members = [model.successor(config, networks[k], training, photos) for k in chosen]
-    ensemble = cast(EnsemblePredictor, create_ensemble(members))
+    known = [described(member) for member in members]
+    ensemble = cast("RoadworkEnsemble", registry.create_model("vision/roadwork-ensemble", members=known))
+    ensemble.adopt(members)
     report = AdaptationReport(
         fold=frozen(fold),
         logits=frozen(logits),

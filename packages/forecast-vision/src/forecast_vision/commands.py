@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from forecast_core.errors import ConfigError, InvalidInputError
 __all__ = ["add_to"]
 
 _ROOT = typer.Argument(help="Folder of photos: metadata.jsonl or .csv, images/ and labels/, yes/ and no/.")
-_SPLIT = typer.Option(None, help="Subfolder of images/ and labels/, such as train.")
+_SPLIT = typer.Option(None, help="Subfolder of images/ and labels/, such as train; other folders have none.")
 _MODELS = ("vision/roadwork", "vision/logistic")
 _SHOWN = 30
 
@@ -51,19 +52,19 @@ def views(
     """Show where the twelve views of a photo lie."""
     from dataclasses import asdict
 
+    from forecast_vision.folders import readable
     from forecast_vision.views import image_size, plot_views, view_boxes
 
-    if output is not None and output.suffix not in (".png", ".svg", ".pdf"):
-        raise ConfigError("--output", "ends in .png, .svg or .pdf", got=str(output))
+    _check_output(output, (".png", ".svg", ".pdf"))
     boxes = view_boxes(*image_size(photo))
     if output is not None:
         plot_views(photo).savefig(output, dpi=110)
-        typer.echo(f"wrote {output}")
+        typer.echo(f"wrote {readable(str(output))}")
     elif as_json:
         print_json([asdict(box) for box in boxes])
     else:
         rows = [[b.name, *map(str, (b.top, b.left, b.bottom, b.right))] for b in boxes]
-        print_table(str(photo), ["view", "top", "left", "bottom", "right"], rows)
+        print_table(readable(str(photo)), ["view", "top", "left", "bottom", "right"], rows)
 
 
 def train(
@@ -80,6 +81,7 @@ def train(
     from forecast_core.run import Run
     from forecast_core.training.history import HistoryWriter
     from forecast_core.training.progress import ProgressBar
+    from forecast_vision.folders import readable
     from forecast_vision.photos import PhotoSet
 
     if model not in _MODELS:
@@ -101,7 +103,7 @@ def train(
     if report is not None:
         rows = [[k, "-" if v is None else f"{v:.4g}"] for k, v in report.out_of_fold.items()]
         print_table("out-of-fold photos", ["metric", "value"], rows)
-    typer.echo(f"saved {folder}")
+    typer.echo(f"saved {readable(str(folder))}")
 
 
 def predict(
@@ -113,15 +115,18 @@ def predict(
     as_json: bool = JSON,
 ) -> None:
     """Tell for each photo whether there is roadwork in it, and which view says so."""
+    from forecast_core.training.atomic import write_atomically
+    from forecast_vision.folders import readable
     from forecast_vision.photos import Photo, PhotoSet
 
-    if output is not None and output.suffix not in (".csv", ".json"):
-        raise ConfigError("--output", "ends in .csv or .json", got=str(output))
+    _check_output(output, (".csv", ".json"))
+    if split is not None and not root.is_dir():
+        raise ConfigError("--split", "is left out where a photo is given", got=repr(split))
     model = registry.load_model(artifact, device=device)
     if root.is_dir():
         photos = PhotoSet.from_folder(root, split=split)
     else:
-        photos = PhotoSet([Photo(root, name=root.name)])
+        photos = PhotoSet([Photo(root, name=readable(root.name))])
     prediction = model.predict(photos)
     if as_json:
         typer.echo(prediction.to_json())
@@ -132,8 +137,19 @@ def predict(
         if len(prediction) > _SHOWN:
             typer.echo(f"{len(prediction) - _SHOWN} more photos; --output FILE writes all")
     else:
-        output.write_text(prediction.to_json() if output.suffix == ".json" else _csv(_columns(prediction)))
-        typer.echo(f"wrote {output}")
+        text = prediction.to_json() if output.suffix == ".json" else _csv(_columns(prediction))
+        write_atomically(output, [text.encode()])
+        typer.echo(f"wrote {readable(str(output))}")
+
+
+def _check_output(output: Path | None, suffixes: Sequence[str]) -> None:
+    if output is None:
+        return
+    if output.suffix not in suffixes:
+        rule = f"ends in {', '.join(suffixes[:-1])} or {suffixes[-1]}"
+        raise ConfigError("--output", rule, got=str(output))
+    if not output.absolute().parent.is_dir():
+        raise ConfigError("--output", "lies in a folder that exists", got=str(output))
 
 
 def _columns(prediction: Any) -> dict[str, list[Any]]:

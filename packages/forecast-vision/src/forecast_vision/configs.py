@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from forecast_core.compose.configs import EnsembleConfig
 from forecast_core.config import ModelConfig, Search
 from forecast_core.errors import ConfigError
 
@@ -16,6 +17,7 @@ __all__ = [
     "LogisticConfig",
     "PriorConfig",
     "RoadworkConfig",
+    "RoadworkEnsembleConfig",
 ]
 
 TextField = Literal["scene_description", "travel_alteration", "city"]
@@ -182,4 +184,16 @@ class RoadworkConfig(FeatureConfig):
             raise ConfigError("RoadworkConfig.alpha", "holds positive weights", got=self.alpha)
         if any(abs(a) > 90 or abs(b) > 180 for a, b in self.region):
             raise ConfigError("RoadworkConfig.region", "holds places on the globe", got=self.region)
+        return self
+
+
+class RoadworkEnsembleConfig(EnsembleConfig):
+    """Options of `vision/roadwork-ensemble`."""
+
+    @model_validator(mode="after")
+    def _decides(self) -> Self:
+        for k, member in enumerate(self.members):
+            if member.id != "vision/roadwork":
+                rule = "is vision/roadwork, which has a threshold"
+                raise ConfigError(f"RoadworkEnsembleConfig.members.{k}.id", rule, got=repr(member.id))
         return self

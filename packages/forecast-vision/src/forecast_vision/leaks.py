@@ -10,6 +10,7 @@ import numpy as np
 from forecast_core.errors import InvalidInputError
 from forecast_vision.metadata.encoding import Vocabulary, encode
 from forecast_vision.metadata.record import Metadata
+from forecast_vision.samples import seed_of
 
 __all__ = ["LEAK_AUC", "MetadataLeakWarning", "metadata_auc", "warn_of_leak"]
 
@@ -44,7 +45,7 @@ def metadata_auc(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    labels = np.asarray(labels)
+    labels, seed = np.asarray(labels), seed_of(seed)
     if labels.shape != (len(records),):
         raise InvalidInputError("labels", f"are one a record ({len(records)})", got=labels.shape)
     groups = np.arange(len(records)) if groups is None else groups

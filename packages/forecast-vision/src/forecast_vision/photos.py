@@ -15,6 +15,7 @@ import numpy as np
 
 from forecast_core.arrays import positions
 from forecast_core.errors import DataError, InvalidInputError, ShapeError
+from forecast_core.validation import whole
 from forecast_vision.metadata.record import Metadata
 
 __all__ = ["CLASSES", "Photo", "PhotoSet", "PhotoWindows"]
@@ -84,9 +85,11 @@ class PhotoSet:
 
         metadata.jsonl or metadata.csv: a row a photo, with `file_name`, `label` (0, 1, true, false or empty)
         and any fields `parse_metadata` knows; images/ and labels/: roadwork where the photo's label file
-        (YOLO boxes) is not empty, and both may have a subfolder `split`; two subfolders named like "yes" and
-        "no"; else all photos, without labels. Raises DataError for a folder without photos, a photo or label
-        file that is missing, or a row that cannot be read, naming it.
+        (YOLO boxes) is not empty, and both may have a subfolder `split`, which other folders have not; two
+        subfolders named like "yes" and "no"; else all photos, without labels. Tables and labels are UTF-8;
+        in a photo's name a byte that is not becomes an escape such as \\xe9. Raises DataError for a folder
+        without photos, a split that it does not have, a photo or label file that is missing, or a row that
+        cannot be read, naming it.
         """
         from forecast_vision.folders import read_folder
 
@@ -164,10 +167,13 @@ class PhotoSet:
         stride: int = 1,
     ) -> PhotoWindows:
         """Every photo (every `stride`-th) as a sample."""
-        return PhotoWindows(self, np.arange(0, len(self), stride))
+        return PhotoWindows(self, np.arange(0, len(self), whole("stride", stride)))
 
     def between(self, start: Any, stop: Any) -> PhotoSet:
-        """Photos `start` up to and without `stop`, by position."""
+        """Photos `start` up to and without `stop`, by position; negative ones count from the end."""
+        for name, at in (("start", start), ("stop", stop)):
+            if at is not None and (isinstance(at, bool) or not isinstance(at, int | np.integer)):
+                raise InvalidInputError(name, "is a position or None", got=repr(at))
         return PhotoSet(self.photos[slice(start, stop)])
 
     def fingerprint(self) -> str:
@@ -203,7 +209,7 @@ class PhotoWindows:
 
     def take(self, index: np.ndarray) -> PhotoWindows:
         """The samples at some positions."""
-        return PhotoWindows(self.data, self.rows[index])
+        return PhotoWindows(self.data, self.rows[positions("index", index, length=len(self))])
 
     def targets(self) -> tuple[np.ndarray, np.ndarray]:
         """Labels [n], and which of them are known."""

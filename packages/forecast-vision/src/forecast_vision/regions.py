@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from forecast_core.errors import DataError, InvalidInputError, ShapeError
-from forecast_core.validation import whole
+from forecast_core.validation import numbers, whole
+from forecast_vision.samples import seed_of
 
 __all__ = ["as_positions", "cluster_centres", "haversine", "nearest_centre"]
 
@@ -16,7 +17,7 @@ _MOST = 20  # clusters
 
 def as_positions(argument: str, positions: np.ndarray) -> np.ndarray:
     """float64 [n, 2] of degrees, NaN in both where not known; ShapeError or DataError otherwise."""
-    places = np.asarray(positions, dtype=np.float64)
+    places = numbers(argument, positions)
     if places.ndim != 2 or places.shape[1] != 2:
         raise ShapeError(argument, "has the shape [n, 2]: latitude, longitude", got=places.shape)
     missing = np.isnan(places)
@@ -44,11 +45,11 @@ def cluster_centres(positions: np.ndarray, *, count: int | None = None, seed: in
 
     KMeans of points on the unit sphere, so that the date line is no border. count: clusters; default the
     fewest, up to 20, at which every place is within 50 km of its centre. Raises InvalidInputError where no
-    place is known.
+    place is known, or for a seed that is no whole number in 0..2^32-1.
     """
     from sklearn.cluster import KMeans
 
-    places = as_positions("positions", positions)
+    places, seed = as_positions("positions", positions), seed_of(seed)
     places = places[~np.isnan(places[:, 0])]
     if not len(places):
         raise InvalidInputError("positions", "hold at least one known place")

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from forecast_core.errors import InvalidInputError
-from forecast_core.validation import whole
+from forecast_core.errors import InvalidInputError, ShapeError
+from forecast_core.validation import numbers, whole
 from forecast_vision.metadata.encoding import positions_of
 from forecast_vision.photos import PhotoSet
 from forecast_vision.regions import as_positions, cluster_centres, nearest_centre
+from forecast_vision.samples import seed_of
 
 __all__ = ["GPSWeightedSampler", "SamplingWarning"]
 
@@ -52,6 +53,8 @@ class GPSWeightedSampler:
     ) -> None:
         places = _places("training", training)
         _check_bands(bands, without_gps)
+        if not near_km >= 0:
+            raise InvalidInputError("near_km", "is not negative", got=near_km)
         if min_share is not None and not 0.0 <= min_share < 1.0:
             raise InvalidInputError("min_share", "lies in [0, 1)", got=min_share)
         self.centres = cluster_centres(_places("target", target), count=clusters, seed=seed)
@@ -77,7 +80,7 @@ class GPSWeightedSampler:
         import torch
         from torch.utils.data import WeightedRandomSampler
 
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed_of(seed))
         weights = torch.from_numpy(self.weights).tolist()
         return WeightedRandomSampler(weights, whole("count", count), generator=generator)
 
@@ -103,8 +106,11 @@ def _places(argument: str, given: PhotoSet | np.ndarray) -> np.ndarray:
 
 
 def _check_bands(bands: Sequence[Band], without_gps: float) -> None:
-    edges, weights = [km for km, _ in bands], [w for _, w in bands]
-    if not bands or edges[-1] != float("inf") or any(a >= b for a, b in itertools.pairwise(edges)):
+    pairs = numbers("bands", bands)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs):
+        raise ShapeError("bands", "are pairs of km and weight, at least one", got=pairs.shape)
+    edges, weights = pairs.T.tolist()
+    if edges[-1] != float("inf") or any(not a < b for a, b in itertools.pairwise(edges)):
         raise InvalidInputError("bands", "rise strictly to a last one of infinity", got=edges)
     if min(*weights, without_gps) < 0 or not np.isfinite([*weights, without_gps]).all():
         raise InvalidInputError("bands", "have finite weights that are not negative", got=weights)

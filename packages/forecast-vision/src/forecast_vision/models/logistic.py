@@ -11,6 +11,7 @@ from forecast_core.config import ModelConfig
 from forecast_core.prediction import ClassPrediction
 from forecast_core.predictor import Predictor
 from forecast_core.run import Run
+from forecast_vision.augmentation import Plain, Transform
 from forecast_vision.configs import LogisticConfig
 from forecast_vision.features import check_backbone, features_of, loaded_backbone
 from forecast_vision.photos import CLASSES, PhotoSet
@@ -70,19 +71,25 @@ class Logistic(Predictor[PhotoSet]):
                 losses[place] += test.sum() * log_loss(photos.labels[test], told, labels=[0, 1])
         return float(_STRENGTHS[losses.argmin()])
 
-    def _features(self, photos: PhotoSet) -> np.ndarray:
-        views = np.tile(_GLOBAL, (len(photos), 1))
-        return features_of(photos, self.config, views=views)[:, 0, 0].astype(np.float64)
+    def _features(self, photos: PhotoSet, transform: Transform | None = None) -> np.ndarray:
+        views, transforms = np.tile(_GLOBAL, (len(photos), 1)), [Plain() if transform is None else transform]
+        found = features_of(photos, self.config, transforms=transforms, views=views)
+        return found[:, 0, 0].astype(np.float64)
 
     def _predict(self, data: PhotoSet, *, horizon: int | None) -> ClassPrediction:
         return self._predict_windows(data.windows())
 
     def _predict_windows(self, windows: Any) -> ClassPrediction:
-        features = (self._features(photos_of(windows)) - self._mean) / self._scale
+        return self.answer(photos_of(windows)).replace(item_ids=windows.item_ids)
+
+    def answer(self, photos: PhotoSet, *, transform: Transform | None = None) -> ClassPrediction:
+        """The prediction for some photos, after a transform if one is given; NotFittedError before `fit`."""
+        self._need_fitted("answer")
+        features = (self._features(photos, transform) - self._mean) / self._scale
         score = (features * self._weights[:-1]).sum(1) + self._weights[-1]
         yes = 0.5 * (1 + np.tanh(score / 2))
         shares = np.stack([1 - yes, yes], axis=1)
-        return ClassPrediction(item_ids=windows.item_ids, probabilities=shares, classes=CLASSES)
+        return ClassPrediction(item_ids=photos.item_ids, probabilities=shares, classes=CLASSES)
 
     def _state(self) -> State:
         arrays = {"mean": self._mean, "scale": self._scale, "weights": self._weights}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from forecast_core.predictor import Predictor
 from forecast_vision.configs import PriorConfig
 from forecast_vision.photos import CLASSES, PhotoSet
 from forecast_vision.samples import photos_of
+
+if TYPE_CHECKING:
+    from forecast_vision.augmentation import Transform
 
 __all__ = ["Prior"]
 
@@ -26,6 +29,9 @@ class Prior(Predictor[PhotoSet]):
         return self._predict_windows(data.windows())
 
     def _predict_windows(self, windows: Any) -> ClassPrediction:
-        photos = photos_of(windows)
+        return self.answer(photos_of(windows)).replace(item_ids=windows.item_ids)
+
+    def answer(self, photos: PhotoSet, *, transform: Transform | None = None) -> ClassPrediction:
+        """The prediction for some photos, whatever is done to them."""
         shares = np.tile([1 - self.config.share, self.config.share], (len(photos), 1))
-        return ClassPrediction(item_ids=windows.item_ids, probabilities=shares, classes=CLASSES)
+        return ClassPrediction(item_ids=photos.item_ids, probabilities=shares, classes=CLASSES)

@@ -11,7 +11,7 @@ import torch
 
 from forecast_core.artifacts import State
 from forecast_core.config import ModelConfig
-from forecast_core.errors import NotFittedError
+from forecast_core.errors import ConfigError, InvalidInputError, NotFittedError
 from forecast_core.prediction import ClassPrediction
 from forecast_core.predictor import Predictor
 from forecast_core.run import Run
@@ -35,13 +35,14 @@ from forecast_vision.sampling import GPSWeightedSampler
 from forecast_vision.skipping import striking_views
 
 if TYPE_CHECKING:
-    from forecast_core.compose.ensemble import EnsemblePredictor
     from forecast_vision.adaptation import AdaptationReport
+    from forecast_vision.models.ensemble import RoadworkEnsemble
 
 __all__ = ["Roadwork"]
 
 _VIEWS = 12
 _CHUNK = 256  # photos in one forward pass of the network
+_ADAPTING = {"learning_rate": "lr", "max_epochs": "epochs", "gradient_clip": "clip"}  # option: argument
 _PHOTOS = 128  # photos whose features are held at once in prediction
 
 
@@ -240,7 +241,7 @@ class Roadwork(Predictor[PhotoSet]):
         return self._predict_windows(data.windows())
 
     def _predict_windows(self, windows: Any) -> ClassPrediction:
-        return self.answer(photos_of(windows))
+        return self.answer(photos_of(windows)).replace(item_ids=windows.item_ids)
 
     def answer(self, photos: PhotoSet, *, transform: Transform | None = None) -> ClassPrediction:
         """The prediction for some photos, after a transform if one is given."""
@@ -302,29 +303,34 @@ class Roadwork(Predictor[PhotoSet]):
         clip: float = 0.5,
         groups: Literal["photo", "gps"] = "photo",
         seed: int = 0,
-    ) -> tuple[EnsemblePredictor, AdaptationReport]:
+    ) -> tuple[RoadworkEnsemble, AdaptationReport]:
         """Adapt to the labelled photos of a target region; this model stays as it is.
 
         n_splits folds keep groups whole: "photo" those of the set (a video, identical bytes), "gps" also the
         clusters of positions. For each fold a network goes on from this one, trained on the other folds but
         one, which stops it at its best epoch; so the fold itself is unseen, and its predictions are scored.
-        The top_k networks of the best MCC there make the ensemble; temperature and threshold are fitted on
-        the predictions of all folds. Raises LeakError where a photo of the target has been trained on,
-        InvalidInputError for fewer than 3 folds, DataError for too few photos of a class.
+        The top_k networks of the best MCC there make the ensemble, a `vision/roadwork-ensemble` that decides
+        as this model does; temperature and threshold are fitted on the predictions of all folds. Raises
+        LeakError where a photo of the target has been trained on, InvalidInputError for fewer than 3 folds or
+        an option out of bounds, DataError for too few photos of a class.
         """
         from forecast_vision.adaptation import adapt
 
         self._need_fitted("adapt")
-        config = self.config.replace(
-            learning_rate=lr,
-            dropout=dropout,
-            weight_decay=weight_decay,
-            max_epochs=epochs,
-            patience=patience,
-            batch_size=batch_size,
-            gradient_clip=clip,
-            calibration_folds=0,
-        )
+        try:
+            config = self.config.replace(
+                learning_rate=lr,
+                dropout=dropout,
+                weight_decay=weight_decay,
+                max_epochs=epochs,
+                patience=patience,
+                batch_size=batch_size,
+                gradient_clip=clip,
+                calibration_folds=0,
+            )
+        except ConfigError as error:
+            field = error.argument.rpartition(".")[2]
+            raise InvalidInputError(_ADAPTING.get(field, field), error.rule, got=error.got) from error
         return adapt(self, target, config=config, n_splits=n_splits, top_k=top_k, groups=groups, seed=seed)
 
     def successor(

@@ -89,7 +89,7 @@ def decode(image: ImageSource, *, least: Any = None) -> Picture:
     with _opened(image) as opened:
         height, width = _upright_size(opened)
         scale = 1 if least is None else least(height, width)
-        orientation = _orientation(opened)
+        orientation = 1 if opened.format == "TIFF" else _orientation(opened)  # Pillow loads a TIFF upright
         if scale > 1:
             opened.draft(None, (max(opened.width // scale, 1), max(opened.height // scale, 1)))
         stored = opened.size
@@ -134,7 +134,8 @@ def _opened(image: str | os.PathLike[str] | bytes) -> Image.Image:
 
 
 def _upright_size(opened: Image.Image) -> tuple[int, int]:
-    if _orientation(opened) in _TURNED:
+    told_upright = _ORIENTATION in getattr(opened, "tag_v2", ())  # by a TIFF that has the tag, not by its XMP
+    if _orientation(opened) in _TURNED and not told_upright:
         return opened.width, opened.height
     return opened.height, opened.width
 
@@ -170,20 +171,22 @@ def _find_exif(png: Image.Image) -> None:
 
 
 def _as_rgb(opened: Image.Image) -> Image.Image:
-    mode = opened.mode
-    if mode == "RGB":
-        return opened.convert("RGB") if opened.readonly else opened
+    mode, clear = opened.mode, opened.info.get("transparency")
     if mode.startswith("I"):
         values = np.asarray(opened)
         if values.min() < 0 or values.max() > 65535:
             raise ValueError(f"grey values {values.min()}..{values.max()} are not of 16 bit")
-        return _grey16(values)
+        return _grey16(values if clear is None else np.where(values == clear, 65535, values))
     if mode == "F":
         raise ValueError("grey values as floats have no known range")
-    if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in opened.info:
+    if (
+        mode == "RGB" and clear is not None and max(clear) > 255
+    ):  # of 16 bit, of which Pillow keeps the upper 8
+        opened.info["transparency"] = tuple(value >> 8 for value in clear)
+    if mode in ("LA", "La", "PA", "RGBA", "RGBa") or clear is not None:
         layers = opened.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("RGB")
-    return opened.convert("RGB")
+    return opened if mode == "RGB" and not opened.readonly else opened.convert("RGB")
 
 
 def _from_array(image: np.ndarray) -> Image.Image:
