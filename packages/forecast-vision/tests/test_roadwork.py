@@ -19,12 +19,13 @@ from forecast_core.errors import (
     CapabilityError,
     ConfigError,
     DataError,
+    LeakError,
     MissingDependencyError,
     NotFittedError,
     UnknownIdError,
 )
 from forecast_core.splits import StratifiedGroupSplit
-from forecast_vision import Metadata, MetadataLeakWarning, Photo, PhotoSet
+from forecast_vision import Metadata, MetadataLeakWarning, Photo, PhotoSet, robustness
 from forecast_vision.testing import sample_photos
 
 SMALL: dict[str, Any] = {
@@ -306,3 +307,24 @@ def test_predictions_survive_json(fitted: Any, photos: PhotoSet) -> None:
     p = fitted.predict(photos.between(0, 3))
     assert fc.Prediction.from_json(p.to_json()) == p
     assert json.loads(fitted.report.model_dump_json())["folds"] == 3
+
+
+@pytest.mark.parametrize("name", ["roadwork", "logistic"])
+def test_photos_fitted_on_are_neither_scored_nor_validated_on(tmp_path: Path, name: str) -> None:
+    options = SMALL if name == "roadwork" else {"backbone": "histogram", "view_size": 32}
+    photos = sample_photos(seed=0, photos=40)
+    model: Any = fc.create_model(f"vision/{name}", **options).fit(photos.take(range(30)))
+    model.save(tmp_path / "m")
+    for each in (model, fc.load_model(tmp_path / "m")):
+        assert fc.evaluate(each, photos.take(range(30, 40)), metrics=["mcc"]).metrics
+        with pytest.raises(
+            LeakError, match=r"1 of 11 photos, the first at 0 .*, have been trained or validated on"
+        ):
+            fc.evaluate(each, photos.take(range(29, 40)), metrics=["mcc"])
+        with pytest.raises(LeakError):
+            fc.backtest([each], photos, start=20, metrics=["mcc"])
+        with pytest.raises(LeakError):
+            robustness(each, photos)
+    if name == "roadwork":
+        with pytest.raises(LeakError, match=r"20 of 30 photos, the first at 0 .*, are fitted on"):
+            model.fit(photos.take(range(30)), validation=photos.take(range(10, 40)))

@@ -12,13 +12,14 @@ import torch
 from forecast_core import registry
 from forecast_core.arrays import frozen
 from forecast_core.compose.members import described
-from forecast_core.errors import InvalidInputError, LeakError
+from forecast_core.errors import InvalidInputError
 from forecast_core.metrics import score_metrics
 from forecast_core.predictor import Predictor
 from forecast_core.validation import whole
 from forecast_vision.calibration import TrainingReport, calibrate
 from forecast_vision.configs import RoadworkConfig
 from forecast_vision.metadata.encoding import positions_of
+from forecast_vision.models.remembering import refuse_shared
 from forecast_vision.photos import PhotoSet
 from forecast_vision.regions import cluster_centres, nearest_centre
 from forecast_vision.samples import labelled, photos_of, seed_of
@@ -63,12 +64,8 @@ class AdaptationReport:
     ) -> dict[str, float | None]:
         """Metrics of the adapted ensemble on other photos; LeakError where one has been trained on."""
         photos = photos_of(photos, argument="photos")
-        known = [k for k, photo in enumerate(photos.photos) if photo.content_hash in self.seen]
-        if known:
-            raise LeakError(
-                f"{len(known)} of {len(photos)} photos have been trained on, the first at {known[0]} "
-                f"({photos.item_ids[known[0]]}); score on others, or read the report's out-of-fold metrics"
-            )
+        told = "have been trained on; score on others, or read the report's out-of-fold metrics"
+        refuse_shared(photos, self.seen, told=told)
         values, observed = photos.windows().targets()
         prediction = self.predictor.predict(photos)
         found = score_metrics(prediction, values, observed, list(metrics), missing="nan").overall
@@ -107,7 +104,8 @@ def adapt(
         raise InvalidInputError("top_k", f"lies in 1..n_splits = {folds}", got=top_k)
     seed = seed_of(seed)
     photos = labelled("target", target, least=2)
-    _refuse_seen(model, photos)
+    told = "have been trained on already: their out-of-fold predictions would be none; leave them out"
+    refuse_shared(photos, model.seen, told=told)
     fold = _folds(photos, adaptation_groups(photos, groups), folds, seed=seed)
     bags = model.bags(photos, augmented=True)
     logits, networks = np.empty((len(photos), 2)), []
@@ -136,15 +134,6 @@ def adapt(
         predictor=ensemble,
     )
     return ensemble, report
-
-
-def _refuse_seen(model: Roadwork, photos: PhotoSet) -> None:
-    known = [k for k, photo in enumerate(photos.photos) if photo.content_hash in model.seen]
-    if known:
-        raise LeakError(
-            f"{len(known)} photos of the target have been trained on already, the first at {known[0]} "
-            f"({photos.item_ids[known[0]]}): their out-of-fold predictions would be none; leave them out"
-        )
 
 
 def _folds(photos: PhotoSet, groups: np.ndarray, folds: int, *, seed: int) -> np.ndarray:

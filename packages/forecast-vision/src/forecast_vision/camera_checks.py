@@ -40,13 +40,14 @@ def robustness(
 ) -> dict[str, dict[str, float]]:
     """Metrics on labelled photos as they are ("plain") and under each transform of `CAMERA`.
 
-    model: one that is `Answering`, as those of this package are, or an ensemble of such. The photos should be
-    ones that it has not seen. Raises InvalidInputError for another model and an unknown transform,
-    NotFittedError for a model that is not fitted, DataError where photos of a class are missing.
+    model: one that is `Answering`, as those of this package are, or an ensemble of such. Raises LeakError for
+    photos that it was fitted on, InvalidInputError for another model and an unknown transform, NotFittedError
+    for a model that is not fitted, DataError where photos of a class are missing.
     """
     _check(model)
     changes = {"plain": None, **{name: Camera(name) for name in transforms}}
     known = labelled("photos", photos)
+    model._check_unseen(known.windows())
     observed = np.ones(len(known), dtype=np.bool_)
     found = {}
     for name, transform in changes.items():

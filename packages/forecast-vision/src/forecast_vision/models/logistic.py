@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,11 +10,11 @@ import numpy as np
 from forecast_core.artifacts import State
 from forecast_core.config import ModelConfig
 from forecast_core.prediction import ClassPrediction
-from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_vision.augmentation import Plain, Transform
 from forecast_vision.configs import LogisticConfig
 from forecast_vision.features import check_backbone, features_of, loaded_backbone
+from forecast_vision.models.remembering import RememberingClassifier, hashes_of
 from forecast_vision.photos import CLASSES, PhotoSet
 from forecast_vision.samples import labelled, photos_of, stratified_folds
 
@@ -24,7 +25,7 @@ _FOLDS = 5
 _GLOBAL = np.arange(12) == 0
 
 
-class Logistic(Predictor[PhotoSet]):
+class Logistic(RememberingClassifier):
     """Standardised features of the global view, with a squared penalty.
 
     The penalty is chosen by log loss in 5 folds (fewer where a class has fewer photos) that keep videos
@@ -51,6 +52,7 @@ class Logistic(Predictor[PhotoSet]):
         model = LogisticRegression(C=strength, max_iter=5000)
         model.fit((features - self._mean) / self._scale, photos.labels)
         self._weights = np.concatenate([model.coef_[0], model.intercept_])
+        self._seen = hashes_of(photos)
 
     def _strength(self, photos: PhotoSet, features: np.ndarray, seed: int) -> float:
         from sklearn.linear_model import LogisticRegression
@@ -93,10 +95,14 @@ class Logistic(Predictor[PhotoSet]):
 
     def _state(self) -> State:
         arrays = {"mean": self._mean, "scale": self._scale, "weights": self._weights}
-        return State(arrays=arrays, texts={"backbone.txt": loaded_backbone(self.config).checkpoint_hash})
+        backbone = loaded_backbone(self.config).checkpoint_hash
+        return State(
+            arrays=arrays, texts={"backbone.txt": backbone, "seen.json": json.dumps(sorted(self._seen))}
+        )
 
     def _load_state(self, state: State) -> None:
         check_backbone(self.config, state.texts["backbone.txt"])
+        self._seen = frozenset(json.loads(state.texts.get("seen.json", "[]")))  # not kept at first
         self._mean, self._scale = state.arrays["mean"], state.arrays["scale"]
         self._weights = state.arrays["weights"]
         if not len(self._mean) == len(self._scale) == len(self._weights) - 1:

@@ -13,7 +13,6 @@ from forecast_core.artifacts import State
 from forecast_core.config import ModelConfig
 from forecast_core.errors import ConfigError, InvalidInputError, NotFittedError
 from forecast_core.prediction import ClassPrediction
-from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_core.training import TrainingOptions, fit_network, training_device
 from forecast_vision.augmentation import Augmented, Plain, Transform
@@ -26,6 +25,7 @@ from forecast_vision.features import check_backbone, features_of, loaded_backbon
 from forecast_vision.fine_tuning import fine_tuned, restored, trainable_backbone
 from forecast_vision.leaks import metadata_auc, warn_of_leak
 from forecast_vision.metadata.encoding import Vocabulary, encode
+from forecast_vision.models.remembering import RememberingClassifier, hashes_of, refuse_shared
 from forecast_vision.nn.metadata import MetadataBatch
 from forecast_vision.nn.roadwork import RoadworkNetwork, Verdict
 from forecast_vision.nn.training import Bags, RoadworkLoss, WholeSet, matthews_loss
@@ -46,7 +46,7 @@ _ADAPTING = {"learning_rate": "lr", "max_epochs": "epochs", "gradient_clip": "cl
 _PHOTOS = 128  # photos whose features are held at once in prediction
 
 
-class Roadwork(Predictor[PhotoSet]):
+class Roadwork(RememberingClassifier):
     """Views through a backbone, gated attention between them, metadata where there is some.
 
     Training embeds each photo and its changed copies once, through the cache, and then works on features
@@ -66,7 +66,6 @@ class Roadwork(Predictor[PhotoSet]):
     _backbone: TunedBackbone | None = None  # where it has been trained; else that of the configuration
     _vocabulary: Vocabulary
     _report = TrainingReport()
-    _seen: frozenset[str] = frozenset()
 
     @property
     def report(self) -> TrainingReport:
@@ -81,6 +80,8 @@ class Roadwork(Predictor[PhotoSet]):
         training_device(config.device)
         photos = labelled("data", data, least=max(config.calibration_folds, 1))
         held = None if validation is None else labelled("validation", validation)
+        if held is not None:
+            refuse_shared(held, hashes_of(photos), told="are fitted on; validate on others")
         records = [photo.metadata for photo in photos.photos]
         auc = metadata_auc(records, photos.labels, groups=photos.groups, text_fields=config.text_fields)
         if config.use_metadata:
@@ -96,7 +97,7 @@ class Roadwork(Predictor[PhotoSet]):
             photos, bags, seed=seed, validation=checked, run=run
         )
         self._report = report
-        self._seen = frozenset(photo.content_hash for each in (photos, held) if each for photo in each.photos)
+        self._seen = hashes_of(photos) | (frozenset() if held is None else hashes_of(held))
 
     def bags(
         self,
@@ -283,11 +284,6 @@ class Roadwork(Predictor[PhotoSet]):
             raise NotFittedError("vision/roadwork has to be fitted first; call fit(photos)")
         return self._network
 
-    @property
-    def seen(self) -> frozenset[str]:
-        """Content hashes of the photos trained or validated on."""
-        return self._seen
-
     def adapt(
         self,
         target: PhotoSet,
@@ -340,7 +336,7 @@ class Roadwork(Predictor[PhotoSet]):
         model = Roadwork(config, spec=self.spec)
         model._vocabulary, model._network, model._report = self._vocabulary, network, report
         model._backbone = self._backbone
-        model._seen = self._seen | {photo.content_hash for photo in photos.photos}
+        model._seen = self._seen | hashes_of(photos)
         trained_on = f"{self.info.trained_on}{photos.fingerprint()}".encode()
         update = {
             "config": config.model_dump(mode="json"),
