@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings, strategies as st
 
 import forecast_core as fc
 from forecast_core.errors import ConfigError, DataError, InvalidInputError, ShapeError
@@ -136,6 +138,52 @@ def test_combinatorial_folds_do_not_leak() -> None:
 
 def runs(index: np.ndarray) -> Sequence[np.ndarray]:
     return np.split(index, np.flatnonzero(np.diff(index) != 1) + 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    halts=st.lists(st.tuples(st.integers(0, 199), st.integers(1, 60)), max_size=4),
+    skipped=st.floats(0.0, 0.3),
+    embargo=st.integers(0, 5),
+)
+def test_no_label_trained_on_overlaps_a_tested_one_whatever_days_symbols_miss(
+    seed: int, halts: list[tuple[int, int]], skipped: float, embargo: int
+) -> None:
+    full = random_walk(seed, rows=200)
+    missing = np.random.default_rng(seed).random(len(full)) < skipped
+    for k, (first, length) in enumerate(halts):
+        missing |= (full.symbol_of_row == k % 2) & (full.position >= first) & (full.position < first + length)
+    missing &= full.position >= 15  # every symbol has some bars
+    windows = with_rows(full, np.flatnonzero(~missing)).windows()
+    origins, ends = windows.origins, windows.label_ends
+    splitter = CombinatorialPurgedSplit(n_folds=5, embargo=embargo)
+    with suppress(ShapeError):  # a halt may leave nothing to train on
+        for train, test in splitter.split(windows):
+            overlap = (origins[train] < ends[test, None]) & (origins[test, None] < ends[train])
+            assert not overlap.any()
+
+
+def test_a_label_that_waits_for_a_halted_symbol_is_purged_for_all() -> None:
+    full = random_walk(rows=600, symbols=2)
+    halted = (full.symbol_of_row == 1) & (full.position >= 280) & (full.position < 360)
+    windows = with_rows(full, np.flatnonzero(~halted)).windows()
+    origins, ends = windows.origins, windows.label_ends
+    for train, test in CombinatorialPurgedSplit(n_folds=6, n_test_folds=2, embargo=5).split(windows):
+        waiting = test[(origins[test] < full.timeline[280]) & (ends[test] >= full.timeline[360])]
+        for k in waiting:
+            assert not ((origins[train] < ends[k]) & (ends[train] > origins[k])).any()
+
+
+def with_rows(bars: Bars, rows: np.ndarray) -> Bars:
+    """Some rows of bars, one or more a symbol."""
+    count = np.bincount(bars.symbol_of_row[rows])
+    return replace(
+        bars,
+        offsets=np.concatenate([[0], np.cumsum(count)]),
+        timestamps=bars.timestamps[rows],
+        values=bars.values[rows],
+    )
 
 
 def test_a_fold_without_training_windows_is_an_error() -> None:
