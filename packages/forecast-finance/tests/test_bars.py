@@ -240,6 +240,43 @@ def test_files_of_other_columns_are_refused(tmp_path: Path) -> None:
         read_bars(_empty(tmp_path))
 
 
+@pytest.mark.parametrize("column", ["symbol", "Symbol"])
+@pytest.mark.parametrize("names", [("000001", "600519"), ("1E5", "7E2"), ("TRUE", "FALSE"), ("NA", "inf")])
+def test_symbols_of_a_csv_are_read_as_they_are_written(
+    tmp_path: Path, names: tuple[str, str], column: str
+) -> None:
+    table = frame().replace({"symbol": dict(zip(("A", "B"), names, strict=True))})
+    table.rename(columns={"symbol": column}).to_csv(tmp_path / "bars.csv", index=False)
+    assert read_bars(tmp_path / "bars.csv").symbols == names
+    assert read_bars(tmp_path, symbol=column).symbols == names
+
+
+def test_symbols_of_a_folder_may_look_like_numbers_in_one_file(tmp_path: Path) -> None:
+    table = frame()
+    table[table["symbol"] == "A"].assign(symbol="0700").to_csv(tmp_path / "a.csv", index=False)
+    table[table["symbol"] == "B"].to_csv(tmp_path / "b.csv", index=False)
+    assert read_bars(tmp_path).symbols == ("0700", "B")
+
+
+def test_whole_numbers_of_a_parquet_file_stay_whole_as_symbols(tmp_path: Path) -> None:
+    table = frame()
+    table.assign(symbol=np.where(table["symbol"] == "A", 1, 600519)).to_parquet(tmp_path / "bars.parquet")
+    assert read_bars(tmp_path).symbols == ("1", "600519")
+
+
+def test_a_column_of_another_type_in_one_file_is_refused(tmp_path: Path) -> None:
+    frame(symbols=("A",)).to_csv(tmp_path / "a.csv", index=False)
+    frame(symbols=("B",)).assign(volume="n/a").to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(DataError, match=r"path at b\.csv: has a column 'volume' .* in a\.csv \(Float64\)"):
+        read_bars(tmp_path)
+
+
+def test_files_in_capitals_are_read_too(tmp_path: Path) -> None:
+    frame(symbols=("A",)).to_csv(tmp_path / "A.CSV", index=False)
+    frame(symbols=("B",)).to_csv(tmp_path / "B.csv", index=False)
+    assert read_bars(tmp_path).symbols == ("A", "B")
+
+
 def _empty(folder: Path) -> Path:
     (folder / "empty").mkdir()
     return folder / "empty"
