@@ -88,6 +88,17 @@ def test_a_second_row_of_one_time_is_refused_or_left_out() -> None:
     assert [row.row for row in bars.dropped.rows] == [3]
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_the_valid_one_of_two_rows_of_one_time_is_kept(first: bool) -> None:
+    table = frame()
+    twice = pd.concat([table.iloc[:3], table.iloc[2:]], ignore_index=True)  # rows 2 and 3 are one bar
+    twice.loc[2 if first else 3, "close"] = np.nan
+    bars = Bars.from_frame(twice, invalid="drop")
+    assert bars.fingerprint() == Bars.from_frame(table).fingerprint()
+    (row,) = bars.dropped.rows
+    assert (row.row, row.rule) == (2 if first else 3, "is finite in all five columns")
+
+
 def test_a_symbol_without_a_valid_bar_is_an_error() -> None:
     table = frame()
     table.loc[table["symbol"] == "B", "close"] = np.nan
