@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,6 +130,38 @@ def test_missing_columns_and_wrong_arguments_are_named() -> None:
         Bars.from_frame(frame().iloc[:0])
     with pytest.raises(DataError, match="no missing symbol"):
         Bars.from_frame(frame().assign(symbol=["A"] * 11 + [None]))
+
+
+@pytest.mark.parametrize(
+    "interval", [5, "1d", np.timedelta64(0, "D"), np.timedelta64("NaT"), np.timedelta64(1, "M")]
+)
+def test_an_interval_that_is_no_length_of_time_is_refused(interval: Any) -> None:
+    with pytest.raises(InvalidInputError, match=r"interval: is a length of time above 0"):
+        Bars.from_frame(frame(), interval=interval)
+    with pytest.raises(InvalidInputError, match=r"interval: is a length of time above 0"):
+        replace(random_walk(rows=30), interval=interval)
+
+
+@pytest.mark.parametrize("horizons", [(1.5, 3), (3, 3), (0, 1), (True, 2), (), 5, "35", np.array([1.0, 2.0])])
+def test_horizons_that_are_no_rising_whole_numbers_are_refused(horizons: Any) -> None:
+    with pytest.raises(InvalidInputError, match="horizons: are whole numbers of bars that rise"):
+        Bars.from_frame(frame(), horizons=horizons)
+    with pytest.raises(InvalidInputError, match="horizons: are whole numbers of bars that rise"):
+        replace(random_walk(rows=30), horizons=horizons)
+
+
+def test_equal_bars_have_one_fingerprint_however_times_are_given() -> None:
+    bars = random_walk(rows=30).between("2010-01-20", None)
+    for interval in (np.timedelta64(1, "D"), np.timedelta64(24, "h"), timedelta(days=1), pd.Timedelta("1D")):
+        same = replace(
+            bars, interval=interval, horizons=[3, np.int64(5), 10], start=np.datetime64("2010-01-20", "D")
+        )
+        assert same.fingerprint() == bars.fingerprint()
+
+
+def test_the_fingerprint_of_bars_stays_what_it_was() -> None:
+    told = "303d7706145ac80ab6a6470c53b4b8cb1e9acdcd191b44c90095bcb259058fb2"
+    assert Bars.from_frame(frame()).fingerprint() == told
 
 
 def test_an_unknown_symbol_is_named_with_near_misses() -> None:

@@ -118,7 +118,7 @@ def _keep(
 
     Of valid rows of one time the first is kept, whatever invalid ones stand before it.
     """
-    kept, found = np.ones(len(of), dtype=np.bool_), []
+    kept, found = np.ones(len(of), dtype=np.bool_), list[DroppedRow]()
     if order_faults(stamps, of)[0].any():
         _refuse(stamps, values, of, names, order)
 
