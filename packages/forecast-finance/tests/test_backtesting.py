@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from forecast_core.errors import InvalidInputError, ShapeError
+from forecast_core.errors import DataError, InvalidInputError, ShapeError
 from forecast_finance import backtest_signals, deflated_sharpe_ratio, probability_of_overfitting, random_walk
 from forecast_finance.bar_windows import BarWindows
 from forecast_finance.evaluation.overfitting import _deflated, expected_best_sharpe
@@ -154,3 +154,13 @@ def test_overfitting_of_noise_is_likely_and_of_skill_is_not() -> None:
         probability_of_overfitting(noise[:, :1])
     with pytest.raises(ShapeError, match="at least 3"):
         deflated_sharpe_ratio(np.zeros(10), n_trials=1, variance=0.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_returns_that_are_not_finite_are_refused(value: float) -> None:
+    returns = np.random.default_rng(0).standard_normal((64, 4))
+    returns[5, 2] = value
+    with pytest.raises(DataError, match=r"returns at \[5, 2\]: are finite"):
+        probability_of_overfitting(returns)
+    with pytest.raises(DataError, match=r"returns at \[5\]: are finite"):
+        deflated_sharpe_ratio(returns[:, 2], n_trials=3, variance=0.1)
