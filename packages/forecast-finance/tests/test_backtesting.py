@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from forecast_core.errors import InvalidInputError, ShapeError
-from forecast_finance import backtest_signals, deflated_sharpe_ratio, probability_of_overfitting, random_walk
+from forecast_core.errors import DataError, InvalidInputError, ShapeError
+from forecast_finance import (
+    Bars,
+    backtest_signals,
+    deflated_sharpe_ratio,
+    probability_of_overfitting,
+    random_walk,
+)
 from forecast_finance.bar_windows import BarWindows
 from forecast_finance.evaluation.overfitting import _deflated, expected_best_sharpe
 
@@ -115,6 +122,71 @@ def test_a_sharpe_ratio_of_noise_has_an_interval_around_zero() -> None:
     assert interval.lower < 0 < interval.upper
 
 
+# a year
+
+
+def spaced(times: np.ndarray, interval: np.timedelta64, *, seed: int = 0) -> Bars:
+    """One symbol's random walk at some times."""
+    walk = random_walk(seed, symbols=1, rows=len(times))
+    return replace(walk, timestamps=times.astype("datetime64[us]"), interval=interval)
+
+
+def at(start: str, count: int, step: np.timedelta64) -> np.ndarray:
+    return np.datetime64(start) + np.arange(count) * step
+
+
+HOUR, DAY, WEEK = np.timedelta64(1, "h"), np.timedelta64(1, "D"), np.timedelta64(7, "D")
+WEEKDAYS = np.busday_offset(np.datetime64("2018-01-01"), np.arange(520))
+YEARS = {
+    "daily": (WEEKDAYS, DAY, 252.0),
+    "hours, around the clock": (at("2018-01-01T00", 24 * 200, HOUR), HOUR, 24 * 365.25),
+    "seven hours a weekday": (
+        (WEEKDAYS[:, None].astype("datetime64[h]") + np.arange(14, 21)).ravel(),
+        HOUR,
+        7 * 5 * 365.25 / 7,
+    ),
+    "weekly": (at("2018-01-05", 150, WEEK), WEEK, 365.25 / 7),
+    "monthly": (at("2010-01", 120, np.timedelta64(1, "M")), np.timedelta64(31, "D"), 12.0),
+}
+
+
+@pytest.mark.parametrize("kind", YEARS)
+def test_annual_figures_are_of_as_many_bars_as_a_year_has(kind: str) -> None:
+    times, interval, a_year = YEARS[kind]
+    windows = spaced(times, interval).windows()
+    result = backtest_signals(windows, np.ones(len(windows)), cost_bp=0)
+    assert result.bars_a_year == pytest.approx(a_year, rel=0.01)
+    r, root = result.returns, np.sqrt(result.bars_a_year)
+    assert result.metrics["sharpe"] == pytest.approx(r.mean() / r.std(ddof=1) * root)
+    assert result.metrics["annual_volatility"] == pytest.approx(r.std(ddof=1) * root)
+    years = len(r) / result.bars_a_year
+    assert result.metrics["annual_return"] == pytest.approx(result.equity()[-1] ** (1 / years) - 1)
+    interval_of = result.sharpe_interval(n_resamples=200)
+    assert interval_of.lower < interval_of.value < interval_of.upper
+    given = backtest_signals(windows, np.ones(len(windows)), cost_bp=0, bars_a_year=4 * a_year)
+    assert given.bars_a_year == 4 * a_year
+    scale = np.sqrt(4 * a_year / result.bars_a_year)
+    wider = given.sharpe_interval(n_resamples=200)
+    assert wider.upper == pytest.approx(scale * interval_of.upper)
+
+
+def test_a_good_day_of_minutes_is_no_number_a_year() -> None:
+    minute = np.timedelta64(1, "m")
+    bars = spaced(at("2018-01-01T00:00", 40, minute), minute)
+    rising = replace(bars, values=np.full((40, 5), 1.0) * np.exp(0.02 * np.arange(40))[:, None])
+    windows = rising.windows()
+    metrics = backtest_signals(windows, np.ones(len(windows)), cost_bp=0).metrics
+    assert metrics["total_return"] > 0.3
+    assert np.isinf(metrics["annual_return"])
+
+
+def test_a_year_without_bars_is_refused() -> None:
+    windows = random_walk(rows=60).windows()
+    for wrong in (0, -252, np.nan, np.inf):
+        with pytest.raises(InvalidInputError, match="bars_a_year: is above 0"):
+            backtest_signals(windows, np.ones(len(windows)), bars_a_year=wrong)
+
+
 # tries
 
 
@@ -154,3 +226,13 @@ def test_overfitting_of_noise_is_likely_and_of_skill_is_not() -> None:
         probability_of_overfitting(noise[:, :1])
     with pytest.raises(ShapeError, match="at least 3"):
         deflated_sharpe_ratio(np.zeros(10), n_trials=1, variance=0.0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_returns_that_are_not_finite_are_refused(value: float) -> None:
+    returns = np.random.default_rng(0).standard_normal((64, 4))
+    returns[5, 2] = value
+    with pytest.raises(DataError, match=r"returns at \[5, 2\]: are finite"):
+        probability_of_overfitting(returns)
+    with pytest.raises(DataError, match=r"returns at \[5\]: are finite"):
+        deflated_sharpe_ratio(returns[:, 2], n_trials=3, variance=0.1)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,6 +91,17 @@ def test_a_second_row_of_one_time_is_refused_or_left_out() -> None:
     assert [row.row for row in bars.dropped.rows] == [3]
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_the_valid_one_of_two_rows_of_one_time_is_kept(first: bool) -> None:
+    table = frame()
+    twice = pd.concat([table.iloc[:3], table.iloc[2:]], ignore_index=True)  # rows 2 and 3 are one bar
+    twice.loc[2 if first else 3, "close"] = np.nan
+    bars = Bars.from_frame(twice, invalid="drop")
+    assert bars.fingerprint() == Bars.from_frame(table).fingerprint()
+    (row,) = bars.dropped.rows
+    assert (row.row, row.rule) == (2 if first else 3, "is finite in all five columns")
+
+
 def test_a_symbol_without_a_valid_bar_is_an_error() -> None:
     table = frame()
     table.loc[table["symbol"] == "B", "close"] = np.nan
@@ -116,6 +130,38 @@ def test_missing_columns_and_wrong_arguments_are_named() -> None:
         Bars.from_frame(frame().iloc[:0])
     with pytest.raises(DataError, match="no missing symbol"):
         Bars.from_frame(frame().assign(symbol=["A"] * 11 + [None]))
+
+
+@pytest.mark.parametrize(
+    "interval", [5, "1d", np.timedelta64(0, "D"), np.timedelta64("NaT"), np.timedelta64(1, "M")]
+)
+def test_an_interval_that_is_no_length_of_time_is_refused(interval: Any) -> None:
+    with pytest.raises(InvalidInputError, match=r"interval: is a length of time above 0"):
+        Bars.from_frame(frame(), interval=interval)
+    with pytest.raises(InvalidInputError, match=r"interval: is a length of time above 0"):
+        replace(random_walk(rows=30), interval=interval)
+
+
+@pytest.mark.parametrize("horizons", [(1.5, 3), (3, 3), (0, 1), (True, 2), (), 5, "35", np.array([1.0, 2.0])])
+def test_horizons_that_are_no_rising_whole_numbers_are_refused(horizons: Any) -> None:
+    with pytest.raises(InvalidInputError, match="horizons: are whole numbers of bars that rise"):
+        Bars.from_frame(frame(), horizons=horizons)
+    with pytest.raises(InvalidInputError, match="horizons: are whole numbers of bars that rise"):
+        replace(random_walk(rows=30), horizons=horizons)
+
+
+def test_equal_bars_have_one_fingerprint_however_times_are_given() -> None:
+    bars = random_walk(rows=30).between("2010-01-20", None)
+    for interval in (np.timedelta64(1, "D"), np.timedelta64(24, "h"), timedelta(days=1), pd.Timedelta("1D")):
+        same = replace(
+            bars, interval=interval, horizons=[3, np.int64(5), 10], start=np.datetime64("2010-01-20", "D")
+        )
+        assert same.fingerprint() == bars.fingerprint()
+
+
+def test_the_fingerprint_of_bars_stays_what_it_was() -> None:
+    told = "303d7706145ac80ab6a6470c53b4b8cb1e9acdcd191b44c90095bcb259058fb2"
+    assert Bars.from_frame(frame()).fingerprint() == told
 
 
 def test_an_unknown_symbol_is_named_with_near_misses() -> None:
@@ -238,6 +284,43 @@ def test_files_of_other_columns_are_refused(tmp_path: Path) -> None:
     assert len(read_bars(tmp_path)) == 12
     with pytest.raises(DataError, match="folder with csv"):
         read_bars(_empty(tmp_path))
+
+
+@pytest.mark.parametrize("column", ["symbol", "Symbol"])
+@pytest.mark.parametrize("names", [("000001", "600519"), ("1E5", "7E2"), ("TRUE", "FALSE"), ("NA", "inf")])
+def test_symbols_of_a_csv_are_read_as_they_are_written(
+    tmp_path: Path, names: tuple[str, str], column: str
+) -> None:
+    table = frame().replace({"symbol": dict(zip(("A", "B"), names, strict=True))})
+    table.rename(columns={"symbol": column}).to_csv(tmp_path / "bars.csv", index=False)
+    assert read_bars(tmp_path / "bars.csv").symbols == names
+    assert read_bars(tmp_path, symbol=column).symbols == names
+
+
+def test_symbols_of_a_folder_may_look_like_numbers_in_one_file(tmp_path: Path) -> None:
+    table = frame()
+    table[table["symbol"] == "A"].assign(symbol="0700").to_csv(tmp_path / "a.csv", index=False)
+    table[table["symbol"] == "B"].to_csv(tmp_path / "b.csv", index=False)
+    assert read_bars(tmp_path).symbols == ("0700", "B")
+
+
+def test_whole_numbers_of_a_parquet_file_stay_whole_as_symbols(tmp_path: Path) -> None:
+    table = frame()
+    table.assign(symbol=np.where(table["symbol"] == "A", 1, 600519)).to_parquet(tmp_path / "bars.parquet")
+    assert read_bars(tmp_path).symbols == ("1", "600519")
+
+
+def test_a_column_of_another_type_in_one_file_is_refused(tmp_path: Path) -> None:
+    frame(symbols=("A",)).to_csv(tmp_path / "a.csv", index=False)
+    frame(symbols=("B",)).assign(volume="n/a").to_csv(tmp_path / "b.csv", index=False)
+    with pytest.raises(DataError, match=r"path at b\.csv: has a column 'volume' .* in a\.csv \(Float64\)"):
+        read_bars(tmp_path)
+
+
+def test_files_in_capitals_are_read_too(tmp_path: Path) -> None:
+    frame(symbols=("A",)).to_csv(tmp_path / "A.CSV", index=False)
+    frame(symbols=("B",)).to_csv(tmp_path / "B.csv", index=False)
+    assert read_bars(tmp_path).symbols == ("A", "B")
 
 
 def _empty(folder: Path) -> Path:

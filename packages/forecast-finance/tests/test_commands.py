@@ -64,7 +64,17 @@ def test_a_backtest_prints_models_beside_baselines(
     assert [row["model"] for row in told["results"]][-1] == model
     assert report.is_file()
     assert run(["finance", "backtest", "finance/momentum", *ends, "--data", table]) == 0
-    assert "no edge over always-up" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "no edge over always-up" in printed
+    assert "252 bars a year" in " ".join(printed.split())
+
+
+def test_a_report_that_could_not_be_written_is_refused_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ends = ["--train-end", "2011-01-01", "--valid-end", "2011-03-01", "--data", str(tmp_path / "no.csv")]
+    assert run(["finance", "backtest", "finance/momentum", *ends, "--report", "out.txt"]) == 2
+    assert capsys.readouterr().err.strip().endswith("--report: ends in .html, got out.txt")
 
 
 def test_signals_are_told_by_a_saved_ensemble(

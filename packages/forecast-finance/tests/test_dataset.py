@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings, strategies as st
 
 import forecast_core as fc
 from forecast_core.errors import ConfigError, DataError, InvalidInputError, ShapeError
@@ -36,6 +38,84 @@ def test_a_data_set_survives_the_disk(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.bars.vectors, made.bars.vectors)
     np.testing.assert_array_equal(made.bars.features, features.table(bars).values)
     assert read.bars.embedding == made.bars.embedding
+
+
+def test_what_is_only_history_stays_so_on_disk(tmp_path: Path) -> None:
+    part = random_walk(rows=300).between("2010-06-01", None)
+    build_dataset(part, tmp_path / "ds", embedding="none")
+    read = open_dataset(tmp_path / "ds").bars
+    assert read.start == np.datetime64("2010-06-01", "us")
+    assert np.array_equal(read.timeline, part.timeline)
+    assert read.plain().fingerprint() == part.fingerprint()
+
+
+def test_rows_left_out_are_told_on_disk_too(tmp_path: Path) -> None:
+    bars = random_walk(symbols=1, rows=150)
+    table = pd.DataFrame(bars.values.copy(), columns=["open", "high", "low", "close", "volume"])
+    table.insert(0, "timestamp", bars.timestamps)
+    table.loc[5, "close"] = np.nan
+    table.loc[9, "low"] = -1.0
+    kept = Bars.from_frame(table, symbol=None, invalid="drop")
+    build_dataset(kept, tmp_path / "ds", embedding="none")
+    assert open_dataset(tmp_path / "ds").bars.dropped == kept.dropped
+    assert [row.row for row in kept.dropped.rows] == [5, 9]
+
+
+def test_intervals_and_horizons_of_any_kind_survive_the_disk(tmp_path: Path) -> None:
+    bars = random_walk(rows=150)
+    given = replace(bars, interval=np.timedelta64(1, "D"), horizons=np.array([3, 5, 10]))
+    assert given.fingerprint() == bars.fingerprint()
+    build_dataset(given, tmp_path / "ds", embedding="none")
+    read = open_dataset(tmp_path / "ds").bars
+    assert read.horizons == (3, 5, 10)
+    assert read.interval == np.timedelta64(1, "D")
+
+
+def test_a_data_set_of_the_first_format_is_read(tmp_path: Path) -> None:
+    bars = random_walk(rows=150)
+    build_dataset(bars, tmp_path / "ds")
+    about = tmp_path / "ds" / "dataset.json"
+    told = json.loads(about.read_text())
+    for name in ("start", "dropped_rows"):
+        del told[name]
+    about.write_text(json.dumps({**told, "format": 1}))
+    read = open_dataset(tmp_path / "ds").bars
+    assert read.plain().fingerprint() == bars.fingerprint()
+    assert read.start is None
+    assert not read.dropped.rows
+    about.write_text(json.dumps({"format": 99, "feature_version": 99}))
+    with pytest.raises(DataError, match="has a format up to 2, got 99"):
+        open_dataset(tmp_path / "ds")
+
+
+@pytest.mark.parametrize(
+    "lacking", ["format", "feature_version", "embedding", "horizons", "symbols", "interval_us", "bars"]
+)
+def test_a_data_set_that_tells_too_little_of_itself_is_refused(tmp_path: Path, lacking: str) -> None:
+    build_dataset(random_walk(rows=150), tmp_path / "ds", embedding="none")
+    about = tmp_path / "ds" / "dataset.json"
+    told = json.loads(about.read_text())
+    del told[lacking]
+    about.write_text(json.dumps(told))
+    with pytest.raises(DataError, match=rf"build_dataset wrote \(dataset\.json\.{lacking}"):
+        open_dataset(tmp_path / "ds")
+    for broken in ("[]", "{", "null"):
+        about.write_text(broken)
+        with pytest.raises(DataError, match="build_dataset wrote"):
+            open_dataset(tmp_path / "ds")
+
+
+def test_tables_unlike_what_is_told_of_them_are_refused(tmp_path: Path) -> None:
+    build_dataset(random_walk(rows=150), tmp_path / "ds")
+    about, part = tmp_path / "ds" / "dataset.json", tmp_path / "ds" / "symbol=S1" / "part-0.parquet"
+    told = json.loads(about.read_text())
+    about.write_text(json.dumps({**told, "embedding": {**told["embedding"], "width": 7}}))
+    with pytest.raises(DataError, match=r"at symbol=S0: holds embeddings of 35 numbers, got 60"):
+        open_dataset(tmp_path / "ds")
+    about.write_text(json.dumps(told))
+    pd.read_parquet(part).drop(columns="rsi_14").to_parquet(part)
+    with pytest.raises(DataError, match=r"holds each symbol's rows.*rsi_14"):
+        open_dataset(tmp_path / "ds")
 
 
 def test_parquet_has_a_row_a_bar_with_features_mask_targets_and_metadata(tmp_path: Path) -> None:
@@ -136,6 +216,52 @@ def test_combinatorial_folds_do_not_leak() -> None:
 
 def runs(index: np.ndarray) -> Sequence[np.ndarray]:
     return np.split(index, np.flatnonzero(np.diff(index) != 1) + 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    halts=st.lists(st.tuples(st.integers(0, 199), st.integers(1, 60)), max_size=4),
+    skipped=st.floats(0.0, 0.3),
+    embargo=st.integers(0, 5),
+)
+def test_no_label_trained_on_overlaps_a_tested_one_whatever_days_symbols_miss(
+    seed: int, halts: list[tuple[int, int]], skipped: float, embargo: int
+) -> None:
+    full = random_walk(seed, rows=200)
+    missing = np.random.default_rng(seed).random(len(full)) < skipped
+    for k, (first, length) in enumerate(halts):
+        missing |= (full.symbol_of_row == k % 2) & (full.position >= first) & (full.position < first + length)
+    missing &= full.position >= 15  # every symbol has some bars
+    windows = with_rows(full, np.flatnonzero(~missing)).windows()
+    origins, ends = windows.origins, windows.label_ends
+    splitter = CombinatorialPurgedSplit(n_folds=5, embargo=embargo)
+    with suppress(ShapeError):  # a halt may leave nothing to train on
+        for train, test in splitter.split(windows):
+            overlap = (origins[train] < ends[test, None]) & (origins[test, None] < ends[train])
+            assert not overlap.any()
+
+
+def test_a_label_that_waits_for_a_halted_symbol_is_purged_for_all() -> None:
+    full = random_walk(rows=600, symbols=2)
+    halted = (full.symbol_of_row == 1) & (full.position >= 280) & (full.position < 360)
+    windows = with_rows(full, np.flatnonzero(~halted)).windows()
+    origins, ends = windows.origins, windows.label_ends
+    for train, test in CombinatorialPurgedSplit(n_folds=6, n_test_folds=2, embargo=5).split(windows):
+        waiting = test[(origins[test] < full.timeline[280]) & (ends[test] >= full.timeline[360])]
+        for k in waiting:
+            assert not ((origins[train] < ends[k]) & (ends[train] > origins[k])).any()
+
+
+def with_rows(bars: Bars, rows: np.ndarray) -> Bars:
+    """Some rows of bars, one or more a symbol."""
+    count = np.bincount(bars.symbol_of_row[rows])
+    return replace(
+        bars,
+        offsets=np.concatenate([[0], np.cumsum(count)]),
+        timestamps=bars.timestamps[rows],
+        values=bars.values[rows],
+    )
 
 
 def test_a_fold_without_training_windows_is_an_error() -> None:

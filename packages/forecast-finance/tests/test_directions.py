@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from forecast_core.errors import ShapeError
+from forecast_core.errors import DataError, InvalidInputError, ShapeError
 from forecast_finance import random_walk, score_directions
 from forecast_finance.evaluation import DateBootstrap
 
@@ -58,6 +58,38 @@ def test_what_cannot_be_scored_is_refused() -> None:
         score_directions(windows, np.zeros(3))
     with pytest.raises(ShapeError, match="8 dates"):
         score_directions(windows.take(np.arange(9)), np.zeros(9))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.01, 1.5])
+def test_what_is_no_probability_is_refused(value: float) -> None:
+    windows = random_walk(rows=80).windows()
+    told = np.full(len(windows), 0.5)
+    told[7] = value
+    with pytest.raises(DataError, match=r"probability at window 7 \(S1, 2010-01-06.*: lies in \[0, 1\]"):
+        score_directions(windows, told)
+
+
+def test_rounding_does_not_make_a_probability_wrong() -> None:
+    windows = random_walk(rows=80).windows()
+    told = np.where(np.arange(len(windows)) % 2, 1 + 1e-12, -1e-12)
+    assert np.isfinite(score_directions(windows, told)["auc"].value)
+
+
+def test_wrong_steps_returns_and_confidences_are_named() -> None:
+    windows = random_walk(rows=80).windows()
+    told = np.full(len(windows), 0.5)
+    with pytest.raises(InvalidInputError, match="step: is below 3"):
+        score_directions(windows, told, step=3)
+    for step in (-1, 0.5, True):
+        with pytest.raises(InvalidInputError, match="step: is a whole number of at least 0"):
+            score_directions(windows, told, step=step)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"expected at window 2 .*: is finite, got nan"):
+        score_directions(windows, told, expected=np.where(np.arange(len(told)) == 2, np.nan, 0.0))
+    with pytest.raises(DataError, match="probability: holds numbers"):
+        score_directions(windows, np.full(len(windows), "up"))
+    for confidence in (95, 0.0, 1.0, np.nan):
+        with pytest.raises(InvalidInputError, match="confidence: lies between 0 and 1"):
+            score_directions(windows, told, confidence=confidence)
 
 
 @pytest.mark.parametrize("horizon", [3, 10])

@@ -99,6 +99,15 @@ def test_a_signal_says_what_to_do_now(ensemble: Any, bars: Bars, tmp_path: Path)
     assert (tmp_path / "model" / "veto.txt").read_text().startswith("tree")  # LightGBM's own text
 
 
+def test_a_decision_may_lie_beyond_what_is_predicted(bars: Bars) -> None:
+    options = {**OPTIONS, "folds": 1, "decision_horizon": 5}
+    model: Any = fc.create_model("finance/ensemble", **options, horizon=1).fit(bars)
+    whole: Any = fc.create_model("finance/ensemble", **options, horizon=3).fit(bars)
+    assert model.predict(bars).shape == (3, 1, 1)
+    assert model.predict_all(bars) == whole.predict_all(bars)
+    assert {signal.horizon for signal in model.predict_all(bars)} == {5}
+
+
 def test_live_use_refuses_what_it_cannot_answer(ensemble: Any, bars: Bars) -> None:
     with pytest.raises(InvalidInputError, match="predict_all"):
         ensemble.predict_next(bars)

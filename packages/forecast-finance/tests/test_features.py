@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import talib
+from hypothesis import given, settings, strategies as st
 
 from forecast_core.errors import CapabilityError
 from forecast_finance import Bars, features, random_walk
@@ -116,6 +118,49 @@ def test_flat_prices_and_empty_sessions_are_unknown_not_infinite(bars_of: Any) -
         assert np.isnan(quiet.values[:, quiet.names.index(name)]).all()
 
 
+def test_what_never_moved_has_no_strength_and_no_direction(bars_of: Any) -> None:
+    still = bars_of.closes([50.1] * 80)
+    aimless = bars_of.rows([(5.0, 6.0, 4.0, 5.5)] * 80)  # a range, but no change and no direction
+    for bars in (still, aimless):
+        assert np.isnan(column(bars, "rsi_14")).all()
+        assert np.isnan(column(bars, "adx_14")).all()
+
+
+def test_strength_and_direction_are_known_once_prices_move(bars_of: Any) -> None:
+    closes = [50.0] * 40 + [50.0 - 0.5 * k for k in range(1, 30)]
+    bars = bars_of.closes(closes)
+    rsi, adx = column(bars, "rsi_14"), column(bars, "adx_14")
+    assert np.isnan(rsi[:40]).all()
+    assert (rsi[40:] == 0.0).all()  # losses alone: an index of 0 that is one
+    assert np.isnan(adx[:53]).all()  # 14 bars of direction, as at the beginning of any bars
+    theirs = talib.ADX(*(np.ascontiguousarray(bars.values[:, k]) for k in (1, 2, 3)), 14)
+    np.testing.assert_allclose(adx[53:], theirs[53:], rtol=1e-9)
+
+
+def test_strength_that_has_died_away_is_unknown(bars_of: Any) -> None:
+    for scale in (1e-3, 1.0, 1e5):
+        rsi = column(bars_of.closes([50.0 * scale, 51.0 * scale, *[50.5 * scale] * 600]), "rsi_14")
+        assert rsi[14:200] == pytest.approx(200 / 3)
+        assert np.isnan(rsi[400:]).all()
+        assert set(np.isnan(rsi[14:]).astype(int)) == {0, 1}
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**31), still=st.integers(0, 60))
+def test_after_a_still_beginning_columns_equal_ta_lib(seed: int, still: int) -> None:
+    walk = random_walk(seed, symbols=1, rows=150)
+    values = np.concatenate([np.full((still, 5), 50.0), walk.values])
+    n = len(values)
+    days = walk.timestamps[0] + np.arange(n) * np.timedelta64(1, "D")
+    bars = Bars(("X",), np.array([0, n]), days, values, walk.interval)
+    _, high, low, close, _ = np.ascontiguousarray(values.T)
+    for name, theirs in (("rsi_14", talib.RSI(close, 14)), ("adx_14", talib.ADX(high, low, close, 14))):
+        ours = column(bars, name)
+        known = np.isfinite(ours)
+        assert known[still + 30 :].all()
+        np.testing.assert_allclose(ours[known], theirs[known], atol=1e-9, rtol=1e-9)
+
+
 # timeframes
 
 
@@ -159,6 +204,45 @@ def test_a_timeframe_that_bars_cannot_give_is_unknown(bars_of: Any) -> None:
     four_hours = bars_of.closes([float(k) for k in range(1, 200)], hours=4)
     assert np.isnan(column(four_hours, "trend_1h")).all()
     assert (column(four_hours, "trend_4h")[20:] == 1.0).all()
+
+
+def paced(closes: list[float], times: np.ndarray) -> Bars:
+    """Bars of one price each at some times, with their usual step."""
+    table = dict.fromkeys(("open", "high", "low", "close"), closes)
+    return Bars.from_frame(pd.DataFrame({"timestamp": times, **table, "volume": 1.0}), symbol=None)
+
+
+PACES = {
+    "first of the month": (pd.date_range("2000-01-01", periods=60, freq="MS"), "trend_month"),
+    "last of the month": (pd.date_range("2000-01-01", periods=60, freq="ME"), "trend_month"),
+    "last weekday of the month": (pd.date_range("2020-01-01", periods=24, freq="BME"), "trend_month"),
+    "Fridays": (pd.date_range("2000-01-07", periods=60, freq="7D"), "trend_week"),
+}
+
+
+@pytest.mark.parametrize("pace", PACES)
+def test_bars_of_a_timeframe_count_as_they_stand(pace: str) -> None:
+    times, name = PACES[pace]
+    bars = paced([50.0 * 1.01**k for k in range(len(times))], times.to_numpy())
+    trend = column(bars, name)
+    assert np.isnan(trend[:20]).all()
+    assert (trend[20:] == 1.0).all()
+    finer = features.names()[features.names().index(name) + 1 : 17]
+    for shorter in finer:
+        assert np.isnan(column(bars, shorter)).all(), shorter
+
+
+def test_quarters_tell_no_months() -> None:
+    quarters = pd.date_range("1980-01-01", periods=60, freq="QS").to_numpy()
+    assert np.isnan(column(paced([50.0 + k for k in range(60)], quarters), "trend_month")).all()
+
+
+def test_weeks_make_months() -> None:
+    fridays = pd.date_range("2000-01-07", periods=150, freq="7D")
+    trend = column(paced([50.0 + k for k in range(150)], fridays.to_numpy()), "trend_month")
+    begins = np.flatnonzero(np.diff(fridays.month)) + 1  # bars that begin a month close the one before
+    assert np.isnan(trend[: begins[20]]).all()
+    assert (trend[begins[20] :] == 1.0).all()
 
 
 # smart money

@@ -115,6 +115,8 @@ def test_the_report_holds_tables_plots_and_the_same_figures(result: WalkForward,
     value, lower, upper = told["results"][0]["horizons"]["3"]["accuracy"]
     assert lower <= value <= upper
     assert told["market"]["trades"] > 0
+    assert told["bars_a_year"] == 252
+    assert "A year has 252 bars" in html
 
 
 def test_wrong_arguments_are_refused_before_anything_is_fitted(bars: Bars) -> None:
@@ -125,3 +127,42 @@ def test_wrong_arguments_are_refused_before_anything_is_fitted(bars: Bars) -> No
         walk_forward(bars, seeds=(), **ends)
     with pytest.raises(InvalidInputError, match="decision_horizon"):
         walk_forward(bars, decision_horizon=4, **ends)
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    r"models at 'x': give an id and its options": {"models": {"x": "finance/ridge"}},
+    r"models at 'y': give an id and its options, .* got \('finance/ridge',\)": {
+        "models": {"x": ("finance/ridge", {}), "y": ("finance/ridge",)}
+    },
+    r"models at 'x': give options by their names": {"models": {"x": ("finance/ridge", [1])}},
+    r"models at 'x': are of the task 'bars', got 'series'": {"models": {"x": ("series/naive", {})}},
+    r"RidgeConfig.foo: is not a field": {"models": {"x": ("finance/ridge", {"foo": 1})}},
+    r"seeds: are at least one, got 3": {"seeds": 3},
+    r"seeds: is a whole number of at least 0, got -1": {"seeds": (0, -1)},
+    r"cost_bp: is at least 0": {"cost_bp": -1.0},
+    r"bars_a_year: is above 0": {"bars_a_year": 0},
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_what_cannot_be_tried_is_refused_before_anything_is_fitted(
+    bars: Bars, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worked(*given: Any, **options: Any) -> Any:
+        raise AssertionError("began to work")
+
+    monkeypatch.setattr("forecast_finance.evaluation.walk_forward.with_features", worked)
+    with pytest.raises(InvalidInputError, match=message):
+        walk_forward(bars, train_end=bars.timeline[350], valid_end=bars.timeline[430], **WRONG[message])
+
+
+def test_seeds_may_come_from_anywhere(result: WalkForward, bars: Bars) -> None:
+    ends = {"train_end": bars.timeline[350], "valid_end": bars.timeline[430]}
+    again = walk_forward(bars, seeds=(seed for seed in (1, 0)), bars_a_year=365, **ends)
+    assert [r.seed for r in again.of("finance/ridge")] == [1, 0]
+    assert again.bars_a_year == 365
+    assert {r.account.bars_a_year for r in again.results} == {365}
+    for ours, theirs in zip(again.of("finance/ridge"), result.of("finance/ridge")[::-1], strict=True):
+        scale = np.sqrt(365 / 252)
+        assert ours.sharpe.value == pytest.approx(scale * theirs.sharpe.value)
+        assert ours.sharpe.lower == pytest.approx(scale * theirs.sharpe.lower)

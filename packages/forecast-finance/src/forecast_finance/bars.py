@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -31,12 +33,12 @@ class Bars:
 
     symbols: names; offsets [symbol + 1]: where each one's rows begin; timestamps [n]: UTC datetime64[us],
     strictly increasing within a symbol; values [n, 5]: open, high, low, close (positive) and volume (not
-    negative). interval: time from one bar to the next, as in the data's name ("daily"). horizons: bars
-    ahead of the returns to predict. start: rows before it are history only: they give context to later
-    ones, and nothing is predicted there. dropped: what `from_frame` left out.
+    negative). interval: time from one bar to the next, as in the data's name ("daily"), kept in
+    microseconds. horizons: bars ahead of the returns to predict. start: rows before it are history only: they
+    give context to later ones, and nothing is predicted there. dropped: what `from_frame` left out.
 
-    Raises ShapeError for shapes that do not fit, DataError naming symbol, row and rule for a bar that
-    breaks one.
+    Raises ShapeError for shapes that do not fit, InvalidInputError for an interval or horizons that are none,
+    DataError naming symbol, row and rule for a bar that breaks one.
     """
 
     symbols: tuple[str, ...]
@@ -64,9 +66,10 @@ class Bars:
             raise ShapeError("offsets", f"rise from 0 to {len(values)}, a row or more a symbol", got=offsets)
         if len(set(self.symbols)) != len(self.symbols):
             raise DataError("symbols", "are distinct", got=self.symbols)
-        ordered = all(low < high for low, high in itertools.pairwise((0, *self.horizons)))
-        if not self.horizons or not ordered:
-            raise InvalidInputError("horizons", "are whole numbers of bars that rise", got=self.horizons)
+        object.__setattr__(self, "horizons", _steps(self.horizons))
+        object.__setattr__(self, "interval", _length(self.interval))
+        if self.start is not None:
+            object.__setattr__(self, "start", instant("start", self.start))
         for name, array in (("values", values), ("timestamps", stamps), ("offsets", offsets)):
             object.__setattr__(self, name, frozen(array))
         self._check()
@@ -99,7 +102,7 @@ class Bars:
         timestamp: str = "timestamp",
         volume: str = "volume",
         invalid: Literal["error", "drop"] = "error",
-        interval: np.timedelta64 | None = None,
+        interval: np.timedelta64 | timedelta | None = None,
         horizons: Sequence[int] = HORIZONS,
     ) -> Self:
         """Bars of a long frame (pandas, polars, pyarrow): a row a (symbol, timestamp).
@@ -108,7 +111,7 @@ class Bars:
         None: one series, called "series". invalid="drop" leaves out rows that break a rule, duplicates of
         a timestamp included, and tells of them in `dropped`; rows out of order are always an error.
         interval: default the most frequent step between bars. Raises DataError naming symbol, row of the
-        frame and rule.
+        frame and rule, InvalidInputError for an interval or horizons that are none.
         """
         from forecast_finance.framing import bars_from_frame
 
@@ -119,8 +122,8 @@ class Bars:
             timestamp=timestamp,
             volume=volume,
             invalid=invalid,
-            interval=interval,
-            horizons=tuple(horizons),
+            interval=None if interval is None else _length(interval),
+            horizons=_steps(horizons),
         )
 
     # what there is
@@ -318,6 +321,28 @@ class Bars:
             raise ShapeError("data", rule, got=f"{int(np.diff(self.offsets).max())} bars")
         rows = rows[np.lexsort((self.symbol_of_row[rows], self.timestamps[rows]))]
         return BarWindows(self, rows, steps)
+
+
+def _steps(horizons: Any) -> tuple[int, ...]:
+    """Bars ahead as rising ints; InvalidInputError for anything else."""
+    given = tuple(horizons) if isinstance(horizons, Iterable) else ()
+    with suppress(InvalidInputError):
+        steps = tuple(whole("horizons", ahead) for ahead in given)
+        if steps and all(low < high for low, high in itertools.pairwise(steps)):
+            return steps
+    raise InvalidInputError("horizons", "are whole numbers of bars that rise", got=repr(horizons))
+
+
+def _length(interval: Any) -> np.timedelta64:
+    """The time between bars in microseconds; InvalidInputError for what is no length of time, or none."""
+    length = np.timedelta64("NaT", "us")
+    if isinstance(interval, np.timedelta64 | timedelta):
+        with suppress(TypeError):  # months and years have no one length
+            length = np.timedelta64(interval, "us")
+    if not length > np.timedelta64(0, "us"):
+        rule = "is a length of time above 0, such as np.timedelta64(1, 'D')"
+        raise InvalidInputError("interval", rule, got=repr(interval))
+    return length
 
 
 def _offsets(symbol: np.ndarray, count: int) -> np.ndarray:

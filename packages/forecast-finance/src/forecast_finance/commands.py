@@ -87,12 +87,20 @@ def backtest(
     seeds: Annotated[int, typer.Option(help="Fits of each model, with seeds 0, 1, ...", min=1)] = 1,
     cost_bp: Annotated[float, typer.Option(help="Costs a side, in basis points.", min=0)] = 5.0,
     horizon: Annotated[int, typer.Option(help="Bars a position is held.")] = 3,
+    bars_a_year: Annotated[
+        float | None, typer.Option(help="Of annual figures; default 252 of daily bars, else by their times.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="An .html file to write the report to.")] = None,
     as_json: bool = JSON,
 ) -> None:
     """Fit, validate and test models beside the baselines, with intervals and after costs."""
+    from forecast_core.reporting.page import check_target
     from forecast_finance.evaluation.walk_forward import walk_forward
 
+    if report is not None:
+        if report.suffix != ".html":
+            raise ConfigError("--report", "ends in .html", got=str(report))
+        check_target(report)
     bars = _bars(data, symbol, timestamp, symbols, invalid)
     given = {text: _named(text) for text in model}
     result = walk_forward(
@@ -103,6 +111,7 @@ def backtest(
         seeds=tuple(range(seeds)),
         cost_bp=cost_bp,
         decision_horizon=horizon,
+        bars_a_year=bars_a_year,
     )
     if report is not None:
         result.report(report)
@@ -125,7 +134,10 @@ def backtest(
                 f"{r.account.metrics['max_drawdown']:.1%}",
             ]
         )
-    title = f"{len(result.windows):,} windows, held {horizon} bars, {cost_bp:g} bp a side"
+    title = (
+        f"{len(result.windows):,} windows, held {horizon} bars, {cost_bp:g} bp a side, "
+        f"{result.bars_a_year:,.5g} bars a year"
+    )
     columns = ["model", "seed", "accuracy", "always up", "AUC", "Sharpe", "a year", "drawdown"]
     print_table(title, columns, rows)
     for label in result.labels:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from forecast_core.data.instants import instant
 from forecast_core.errors import DataError, InvalidInputError, MissingDependencyError, ShapeError
 from forecast_core.splits import Split, SplitReport
-from forecast_core.validation import whole
-from forecast_finance.bar_rules import FIELDS
+from forecast_core.validation import typed_error, whole
+from forecast_finance.bar_rules import FIELDS, DroppedRow, DropReport
 from forecast_finance.bar_windows import forward_log_returns
 from forecast_finance.bars import Bars
 from forecast_finance.embeddings import LOOKBACK, Embedder, EmbeddingCache, create, embed_rows
@@ -26,8 +26,37 @@ from forecast_finance.features.catalogue import VERSION, FeatureConfig, names
 
 __all__ = ["Dataset", "build_dataset", "open_dataset", "split_by_date", "with_features"]
 
-_FORMAT = 1
+_FORMAT = 2
+"""2 tells `start` and the rows that were dropped; 1, without them, is read too."""
+
 _ABOUT = "dataset.json"
+
+
+class _Header(BaseModel):
+    """What tells whether the rest can be read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int
+    feature_version: int
+
+
+class _About(_Header):
+    """dataset.json: what the tables hold, and what they do not say of the bars.
+
+    dropped: rule -> how many rows were left out for it; dropped_rows: which. bars: fingerprint.
+    """
+
+    feature_config: FeatureConfig
+    embedding: EmbeddingInfo
+    horizons: tuple[int, ...]
+    interval_us: int = Field(gt=0)
+    start: str | None = None
+    symbols: tuple[str, ...] = Field(min_length=1)
+    rows: int
+    dropped: dict[str, int]
+    dropped_rows: tuple[DroppedRow, ...] = ()
+    bars: str
 
 
 @dataclass(frozen=True)
@@ -112,8 +141,8 @@ def build_dataset(
 
     `out/symbol=NAME/part-0.parquet` has a row a bar: timestamp, prices, volume, the 29 features and
     `<name>_known`, `log_return_H` and `direction_H` (NaN and null where not known yet), and `embedding`;
-    `out/dataset.json` tells feature version, options, backend and digest, horizons. Windows are made when
-    they are read, never stored. cache: folder of embeddings computed before.
+    `out/dataset.json` tells feature version, options, backend and digest, horizons, and rows that were left
+    out. Windows are made when they are read, never stored. cache: folder of embeddings computed before.
 
     Raises ShapeError naming a symbol with fewer than 120 bars, InvalidInputError where `out` is there
     already, MissingDependencyError without pyarrow.
@@ -136,7 +165,7 @@ def build_dataset(
         partial.mkdir(parents=True)
         for k, symbol in enumerate(featured.symbols):
             _write_symbol(partial / f"symbol={quote(symbol, safe='')}", featured, k)
-        (partial / _ABOUT).write_text(json.dumps(_about(featured), indent=2), encoding="utf-8")
+        (partial / _ABOUT).write_text(_about(featured).model_dump_json(indent=2), encoding="utf-8")
         partial.replace(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -146,51 +175,64 @@ def build_dataset(
 def open_dataset(path: str | PathLike[str]) -> Dataset:
     """A data set that `build_dataset` wrote.
 
-    Raises DataError where the folder is none, is of another feature version, or its bars are not those that
-    were written.
+    Raises DataError where the folder is none, is of another feature version, tells too little of itself, or
+    its bars are not those that were written.
     """
     folder = Path(path)
-    try:
-        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-        version = about["feature_version"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError("path", f"is a folder that build_dataset wrote ({error})", got=str(folder)) from error
-    if about["format"] > _FORMAT:
-        raise DataError("path", f"has a format up to {_FORMAT}", got=about["format"])
-    check_version("features", version)
-    tables = [_read_symbol(folder / f"symbol={quote(name, safe='')}") for name in about["symbols"]]
+    about = _read_about(folder)
+    width = 5 * about.embedding.width
+    tables = [_read_symbol(folder / f"symbol={quote(name, safe='')}", width) for name in about.symbols]
     columns = {name: np.concatenate([t[name] for t in tables]) for name in tables[0]}
-    width = 5 * about["embedding"]["width"]
     bars = FeatureBars(
-        symbols=tuple(about["symbols"]),
+        symbols=about.symbols,
         offsets=np.cumsum([0, *(len(t["timestamp"]) for t in tables)]),
         timestamps=columns["timestamp"],
         values=np.column_stack([columns[name] for name in FIELDS]),
-        interval=np.timedelta64(about["interval_us"], "us"),
-        horizons=tuple(about["horizons"]),
+        interval=np.timedelta64(about.interval_us, "us"),
+        horizons=about.horizons,
+        start=None if about.start is None else instant("start", about.start),
+        dropped=DropReport(about.dropped_rows),
         features=np.column_stack([columns[name] for name in names()]),
-        vectors=columns["embedding"].reshape(-1, width) if width else np.zeros((len(columns["close"]), 0)),
-        feature_config=FeatureConfig(**about["feature_config"]),
-        embedding=EmbeddingInfo(**about["embedding"]),
+        vectors=columns["embedding"],
+        feature_config=about.feature_config,
+        embedding=about.embedding,
     )
-    if bars.plain().fingerprint() != about["bars"]:
+    if bars.plain().fingerprint() != about.bars:
         raise DataError("path", "holds the bars that were written", got=str(folder), hint="build it again")
     return Dataset(bars, folder)
 
 
-def _about(bars: FeatureBars) -> dict[str, Any]:
-    return {
-        "format": _FORMAT,
-        "feature_version": VERSION,
-        "feature_config": bars.feature_config.model_dump(mode="json"),
-        "embedding": vars(bars.embedding),
-        "horizons": list(bars.horizons),
-        "interval_us": int(bars.interval / np.timedelta64(1, "us")),
-        "symbols": list(bars.symbols),
-        "rows": len(bars),
-        "dropped": bars.dropped.by_rule(),
-        "bars": bars.plain().fingerprint(),
-    }
+def _about(bars: FeatureBars) -> _About:
+    return _About(
+        format=_FORMAT,
+        feature_version=VERSION,
+        feature_config=bars.feature_config,
+        embedding=bars.embedding,
+        horizons=bars.horizons,
+        interval_us=int(bars.interval / np.timedelta64(1, "us")),
+        start=None if bars.start is None else str(bars.start),
+        symbols=bars.symbols,
+        rows=len(bars),
+        dropped=bars.dropped.by_rule(),
+        dropped_rows=bars.dropped.rows,
+        bars=bars.plain().fingerprint(),
+    )
+
+
+def _read_about(folder: Path) -> _About:
+    """What dataset.json tells; DataError where it is none that this version reads."""
+    try:
+        text = (folder / _ABOUT).read_text(encoding="utf-8")
+        header = _Header.model_validate_json(text)
+        if header.format > _FORMAT:
+            raise DataError("path", f"has a format up to {_FORMAT}", got=header.format)
+        check_version("features", header.feature_version)
+        return _About.model_validate_json(text)
+    except ValidationError as error:
+        told = typed_error(_ABOUT, error, kind=DataError)
+        raise DataError("path", f"is a folder that build_dataset wrote ({told})", got=str(folder)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError("path", f"is a folder that build_dataset wrote ({error})", got=str(folder)) from error
 
 
 def _write_symbol(folder: Path, bars: FeatureBars, symbol: int) -> None:
@@ -216,19 +258,22 @@ def _write_symbol(folder: Path, bars: FeatureBars, symbol: int) -> None:
     parquet.write_table(pyarrow.table(arrays), folder / "part-0.parquet", compression="zstd")
 
 
-def _read_symbol(folder: Path) -> dict[str, np.ndarray]:
+def _read_symbol(folder: Path, width: int) -> dict[str, np.ndarray]:
+    """Columns of one symbol: timestamp, prices, volume, features [n], and embedding [n, width]."""
     pyarrow, parquet = _arrow()
     wanted = ["timestamp", *FIELDS, *names()]
+    vectors = ["embedding"] if width else []
     try:
-        file = parquet.ParquetFile(folder / "part-0.parquet")
-        if "embedding" in file.schema_arrow.names:
-            wanted.append("embedding")
-        table = file.read(columns=wanted)
+        table = parquet.ParquetFile(folder / "part-0.parquet").read(columns=wanted + vectors)
+        found = {name: table[name].to_numpy() for name in wanted}
+        flat = [table[name].combine_chunks().flatten().to_numpy() for name in vectors]
     except (OSError, KeyError, pyarrow.ArrowException) as error:
         raise DataError("path", f"holds each symbol's rows ({error})", got=str(folder)) from error
-    found = {name: table[name].to_numpy() for name in wanted if name != "embedding"}
-    if "embedding" in wanted:
-        found["embedding"] = table["embedding"].combine_chunks().flatten().to_numpy()
+    embedding = flat[0] if flat else np.zeros(0, dtype=np.float32)
+    if embedding.size != len(table) * width:
+        got = f"{embedding.size / max(len(table), 1):g}"
+        raise DataError("path", f"holds embeddings of {width} numbers", place=folder.name, got=got)
+    found["embedding"] = embedding.reshape(len(table), width)
     return found
 
 

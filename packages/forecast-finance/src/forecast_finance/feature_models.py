@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from forecast_finance.features.catalogue import VERSION
 from forecast_finance.predicting import BarPredictor
 from forecast_finance.volatility import volatility
 
-__all__ = ["FeaturePredictor", "Samples", "hold_out", "known_targets"]
+__all__ = ["FeaturePredictor", "Samples", "hold_out", "known_targets", "validation_targets"]
 
 _HELD_OUT = 0.2  # of training dates, where no validation is given
 
@@ -30,19 +31,38 @@ class Samples(NamedTuple):
     targets: np.ndarray
 
 
-def known_targets(data: Bars | BarWindows, *, context_length: int) -> BarWindows:
-    """Windows to learn from: all their returns are known and they have enough bars before them."""
+def known_targets(data: Bars | BarWindows, *, context_length: int, argument: str = "data") -> BarWindows:
+    """Windows to learn from: all their returns are known and they have enough bars before them.
+
+    argument: what errors call the data.
+    """
     windows = data if isinstance(data, BarWindows) else data.windows(context_length=context_length)
     if windows.horizon != len(windows.data.horizons):
-        raise ShapeError("data", f"has windows of all horizons {windows.data.horizons}", got=windows.horizon)
+        raise ShapeError(
+            argument, f"has windows of all horizons {windows.data.horizons}", got=windows.horizon
+        )
     short = np.flatnonzero(windows.data.position[windows.rows] + 1 < context_length)
     if len(short):
         rule = f"leaves {context_length} bars up to each origin"
-        raise ShapeError("data", rule, place=f"window {short[0]} ({windows.item_ids[short[0]]})")
+        raise ShapeError(argument, rule, place=f"window {short[0]} ({windows.item_ids[short[0]]})")
     usable = windows.targets()[1].all(axis=(1, 2))
     if not usable.any():
-        raise ShapeError("data", f"has a window whose returns over {windows.data.horizons} bars are known")
+        raise ShapeError(argument, f"has a window whose returns over {windows.data.horizons} bars are known")
     return windows.take(np.flatnonzero(usable))
+
+
+def validation_targets(validation: Bars | BarWindows, *, like: BarWindows, context_length: int) -> BarWindows:
+    """Windows to validate on, of bars with the horizons and interval of those learned from."""
+    bars = validation.data if isinstance(validation, BarWindows) else validation
+    check_alike("validation", bars, horizons=like.data.horizons, interval=like.data.interval)
+    return known_targets(validation, context_length=context_length, argument="validation")
+
+
+def check_alike(argument: str, bars: Bars, *, horizons: Sequence[int], interval: np.timedelta64) -> None:
+    """DataError unless bars have the horizons and the interval of training."""
+    if bars.horizons != tuple(horizons) or bars.interval != interval:
+        rule = f"has the horizons {list(horizons)} and the interval of training, {interval.item()}"
+        raise DataError(argument, rule, got=f"{list(bars.horizons)}, {bars.interval.item()}")
 
 
 def hold_out(windows: BarWindows) -> tuple[BarWindows, BarWindows]:
@@ -98,12 +118,10 @@ class FeaturePredictor(BarPredictor):
 
     def _check_bars(self, windows: BarWindows) -> None:
         """Bars like those of training, enough of them up to each origin."""
-        bars, about = windows.data, self._about
+        about = self._about
         check_version("model", about["features_version"])
-        interval = int(bars.interval / np.timedelta64(1, "us"))
-        if list(bars.horizons) != about["horizons"] or interval != about["interval_us"]:
-            rule = f"has the horizons {about['horizons']} and the interval of training"
-            raise DataError("data", rule, got=bars.signature())
+        interval = np.timedelta64(about["interval_us"], "us")
+        check_alike("data", windows.data, horizons=about["horizons"], interval=interval)
         windows.contexts(self.config.context_length)
 
     def _state(self) -> State:

@@ -114,15 +114,22 @@ def _refuse(
 def _keep(
     stamps: np.ndarray, values: np.ndarray, of: np.ndarray, names: tuple[str, ...], order: np.ndarray
 ) -> tuple[np.ndarray, DropReport]:
-    """Which rows obey all rules, and the report of the others; order of time cannot be mended by dropping."""
-    kept, found = np.ones(len(of), dtype=np.bool_), []
-    earlier, equal = order_faults(stamps, of)
-    if earlier.any():
+    """Which rows obey all rules, and the report of the others; order of time cannot be mended by dropping.
+
+    Of valid rows of one time the first is kept, whatever invalid ones stand before it.
+    """
+    kept, found = np.ones(len(of), dtype=np.bool_), list[DroppedRow]()
+    if order_faults(stamps, of)[0].any():
         _refuse(stamps, values, of, names, order)
-    for rule, broken in (*broken_rules(values), (_ONCE, equal)):
-        new = np.flatnonzero(broken & kept)
-        kept[new] = False
-        found += [DroppedRow(int(order[k]), names[of[k]], str(stamps[k]), rule) for k in new.tolist()]
+
+    def leave_out(rows: np.ndarray, rule: str) -> None:
+        kept[rows] = False
+        found.extend(DroppedRow(int(order[k]), names[of[k]], str(stamps[k]), rule) for k in rows.tolist())
+
+    for rule, broken in broken_rules(values):
+        leave_out(np.flatnonzero(broken & kept), rule)
+    valid = np.flatnonzero(kept)
+    leave_out(valid[order_faults(stamps[valid], of[valid])[1]], _ONCE)
     report = DropReport(tuple(sorted(found, key=lambda row: row.row)))
     if report.rows:
         _log.warning("left out %d of %d rows: %s", len(report), len(of), report.by_rule())

@@ -17,7 +17,7 @@ from forecast_core.run import Run
 from forecast_core.training import TrainingOptions, fit_network, training_device
 from forecast_finance.bar_windows import BarWindows
 from forecast_finance.configs import NetworkConfig
-from forecast_finance.feature_models import FeaturePredictor, known_targets
+from forecast_finance.feature_models import FeaturePredictor, known_targets, validation_targets
 from forecast_finance.nn.tensors import WindowSource
 from forecast_finance.scaling import ContextScaling, default_components
 
@@ -51,6 +51,7 @@ class NetworkPredictor(FeaturePredictor):
         config = self.config
         training_device(config.device)
         windows = known_targets(data, context_length=config.context_length)
+        held = None if validation is None else self._held(validation, windows)
         self._begin(windows.data)
         samples = self._samples(windows, targets=True)
         components = default_components(config.components, samples.vectors)
@@ -65,7 +66,7 @@ class NetworkPredictor(FeaturePredictor):
             train_loss,
             options=TrainingOptions.of(config, schedule="one-cycle"),
             seed=seed,
-            validation=None if validation is None else self._validation(validation),
+            validation=None if held is None else self._source(held, targets=True),
             validation_loss=valid_loss,
             run=run,
         )
@@ -78,11 +79,12 @@ class NetworkPredictor(FeaturePredictor):
         )
         return network.to(training_device(self.config.device))
 
-    def _validation(self, data: Any) -> WindowSource:
-        windows = known_targets(data, context_length=self.config.context_length)
+    def _held(self, validation: Any, train: BarWindows) -> BarWindows:
+        """Windows of validation, thinned out."""
+        windows = validation_targets(validation, like=train, context_length=self.config.context_length)
         _, of = np.unique(windows.origins, return_inverse=True)
         step = ceil(len(windows) / _VALIDATION_WINDOWS)
-        return self._source(windows.take(np.flatnonzero(of % step == 0)), targets=True)
+        return windows.take(np.flatnonzero(of % step == 0))
 
     def _source(self, windows: BarWindows, *, targets: bool = False) -> WindowSource:
         samples = self._samples(windows, targets=targets)

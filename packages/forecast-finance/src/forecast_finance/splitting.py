@@ -21,9 +21,10 @@ class CombinatorialPurgedSplit:
 
     Training windows are purged whose origin lies within a test block, whose last return is earned after a
     block began and whose origin lies before it ended, or whose origin lies among the `embargo` dates after a
-    block and the reach of its labels. The choices are those of skfolio's CombinatorialPurgedCV. Training
-    dates may come after tested ones, so no walk-forward claim follows from it; it serves to tell how often
-    the configuration that looked best is not (`probability_of_overfitting`).
+    block and the reach of its labels: of all of them, since those of a symbol that misses bars reach far.
+    The choices are those of skfolio's CombinatorialPurgedCV. Training dates may come after tested ones, so no
+    walk-forward claim follows from it; it serves to tell how often the configuration that looked best is not
+    (`probability_of_overfitting`).
 
     Source: Lopez de Prado, Advances in Financial Machine Learning (2018), ch. 12.
     """
@@ -61,7 +62,7 @@ class CombinatorialPurgedSplit:
             trained = np.ones(len(origins), dtype=np.bool_)
             for block in _runs(np.sort(np.concatenate(blocks))):
                 tested[block] = True
-                begin, end = times[block[0]], ends[of == block[-1]].max()
+                begin, end = times[block[0]], ends[np.isin(of, block)].max()
                 after = min(int(np.searchsorted(times, end, side="right")) + self.embargo, len(times)) - 1
                 trained &= (ends <= begin) | (of > after)
             train, test = np.flatnonzero(trained & ~tested[of]), np.flatnonzero(tested[of])

@@ -11,7 +11,13 @@ from forecast_core.artifacts import State
 from forecast_core.prediction import ForecastPrediction
 from forecast_core.run import Run
 from forecast_finance.bar_windows import BarWindows
-from forecast_finance.feature_models import FeaturePredictor, Samples, hold_out, known_targets
+from forecast_finance.feature_models import (
+    FeaturePredictor,
+    Samples,
+    hold_out,
+    known_targets,
+    validation_targets,
+)
 from forecast_finance.predicting import gaussian_returns
 
 __all__ = ["TabularPredictor"]
@@ -41,7 +47,7 @@ class TabularPredictor(FeaturePredictor):
         if validation is None:
             train, valid = hold_out(windows)
         else:
-            train, valid = windows, known_targets(validation, context_length=length)
+            train, valid = windows, validation_targets(validation, like=windows, context_length=length)
         self._begin(windows.data)
         samples = self._samples(train, targets=True)
         held = self._samples(valid, targets=True)

@@ -7,7 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from forecast_core.errors import ShapeError
+from forecast_core.errors import InvalidInputError, ShapeError
 from forecast_core.evaluation.significance.bootstrap import block_length_for
 from forecast_core.validation import whole
 
@@ -52,8 +52,10 @@ class DateBootstrap:
 
         The block length is the one that Politis & White's rule finds for the series (a mean of what is
         scored, a date), and never below `least`, the bars that targets of neighbouring dates share.
-        ShapeError for fewer than 8 dates.
+        ShapeError for fewer than 8 dates, InvalidInputError for a confidence that is none.
         """
+        if not 0 < confidence < 1:
+            raise InvalidInputError("confidence", "lies between 0 and 1", got=confidence)
         given = np.asarray(series, dtype=np.float64)
         if given.ndim != 1 or len(given) < 8:
             raise ShapeError("series", "has at least 8 dates", got=given.shape)

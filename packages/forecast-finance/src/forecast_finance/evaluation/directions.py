@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forecast_core.errors import ShapeError
+from forecast_core.errors import DataError, InvalidInputError, ShapeError
+from forecast_core.validation import numbers, whole
 from forecast_finance.bar_windows import BarWindows
 from forecast_finance.evaluation.dates import DateBootstrap, Estimate
 
 __all__ = ["DirectionScores", "Estimate", "score_directions"]
+
+_ROUNDING = 1e-6  # by which a probability, often 1 less a sum of others, may miss its bounds
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,18 @@ def score_directions(
     expected: predicted returns [n], for correlations across symbols; default the probabilities. Returns of
     exactly 0 and unknown ones do not count. Intervals come from drawing whole dates in blocks no shorter than
     the horizon, since returns of neighbouring dates overlap. Raises ShapeError where lengths differ or fewer
-    than 8 dates are known.
+    than 8 dates are known, DataError for a probability outside [0, 1] or an expected return that is not
+    finite, InvalidInputError for a step that the windows do not have.
     """
+    if whole("step", step, least=0) >= windows.horizon:
+        raise InvalidInputError("step", f"is below {windows.horizon}, the windows' horizon", got=step)
     returns = windows.targets()[0][:, step, 0]
-    told = np.asarray(probability, dtype=np.float64)
-    score = told if expected is None else np.asarray(expected, dtype=np.float64)
+    told = numbers("probability", probability)
+    score = told if expected is None else numbers("expected", expected)
     if told.shape != returns.shape or score.shape != returns.shape:
         raise ShapeError("probability", f"is [{len(returns)}]", got=f"{told.shape}, {score.shape}")
+    _check("probability", "lies in [0, 1]", told, np.abs(told - 0.5) <= 0.5 + _ROUNDING, windows)
+    _check("expected", "is finite", score, np.isfinite(score), windows)
     known = np.flatnonzero(~np.isnan(returns) & (returns != 0))
     if not len(known):
         raise ShapeError("windows", "have a known return")
@@ -86,8 +94,8 @@ def score_directions(
         ],
         axis=1,
     ).astype(np.float64)
-    whole, resampled = _table_scores(cells.sum(0)), _table_scores(drawn.counts @ cells)
-    metrics = {name: drawn.estimate(float(value), resampled[name]) for name, value in whole.items()}
+    scores, resampled = _table_scores(cells.sum(0)), _table_scores(drawn.counts @ cells)
+    metrics = {name: drawn.estimate(float(value), resampled[name]) for name, value in scores.items()}
     metrics["auc"] = drawn.estimate(
         float(_auc(told, up, date, np.ones((1, dates)))[0]), _auc(told, up, date, drawn.counts)
     )
@@ -101,6 +109,14 @@ def score_directions(
         dates=dates,
         block_length=drawn.block_length,
     )
+
+
+def _check(argument: str, rule: str, values: np.ndarray, good: np.ndarray, windows: BarWindows) -> None:
+    """DataError for the first window whose value is not good."""
+    if not good.all():
+        first = int(good.argmin())
+        place = f"window {first} ({windows.item_ids[first]}, {windows.origins[first]})"
+        raise DataError(argument, rule, place=place, got=float(values[first]))
 
 
 def _table_scores(cells: np.ndarray) -> dict[str, np.ndarray]:

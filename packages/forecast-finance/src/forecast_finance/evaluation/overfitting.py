@@ -7,8 +7,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from forecast_core.errors import InvalidInputError, ShapeError
-from forecast_core.validation import whole
+from forecast_core.errors import DataError, InvalidInputError, ShapeError
+from forecast_core.validation import numbers, whole
 
 __all__ = ["deflated_sharpe_ratio", "expected_best_sharpe", "probability_of_overfitting"]
 
@@ -35,9 +35,9 @@ def deflated_sharpe_ratio(returns: np.ndarray, *, n_trials: int, variance: float
 
     returns [day] of the configuration chosen; variance: of the tries' Sharpe ratios a day (not annual).
     Corrects for skewness, kurtosis and length. Source: Bailey and Lopez de Prado (2014), eq. 2. Raises
-    ShapeError for fewer than 3 returns or none that vary.
+    ShapeError for fewer than 3 returns or none that vary, DataError for one that is not finite.
     """
-    r = np.asarray(returns, dtype=np.float64)
+    r = _finite(returns)
     if r.ndim != 1 or len(r) < 3 or not r.std() > 0:
         raise ShapeError("returns", "are at least 3 that vary", got=r.shape)
     sharpe = r.mean() / r.std(ddof=1)
@@ -51,6 +51,15 @@ def deflated_sharpe_ratio(returns: np.ndarray, *, n_trials: int, variance: float
     )
 
 
+def _finite(returns: np.ndarray) -> np.ndarray:
+    """Returns as float64; DataError for the first that is not finite."""
+    r = numbers("returns", returns)
+    if not (known := np.isfinite(r)).all():
+        first = np.argwhere(~known)[0]
+        raise DataError("returns", "are finite", place=first.tolist(), got=float(r[tuple(first)]))
+    return r
+
+
 def _deflated(sharpe: float, length: int, skewness: float, kurtosis: float, benchmark: float) -> float:
     spread = 1.0 - skewness * sharpe + (kurtosis - 1.0) / 4.0 * sharpe**2
     return NormalDist().cdf((sharpe - benchmark) * np.sqrt(length - 1) / np.sqrt(max(spread, 1e-12)))
@@ -62,9 +71,10 @@ def probability_of_overfitting(returns: np.ndarray, *, n_blocks: int = 16) -> fl
     returns [day, configuration] on the same days; the days are cut into `n_blocks` (even), and every half of
     them serves to choose by Sharpe ratio once. Ties take the mean rank. Source: Bailey, Borwein, Lopez de
     Prado and Zhu (2017), The probability of backtest overfitting. Raises ShapeError for fewer than two
-    configurations or fewer than two days a block, InvalidInputError for an odd number of blocks.
+    configurations or fewer than two days a block, DataError for a return that is not finite,
+    InvalidInputError for an odd number of blocks.
     """
-    r = np.asarray(returns, dtype=np.float64)
+    r = _finite(returns)
     blocks = whole("n_blocks", n_blocks, least=2)
     if blocks % 2:
         raise InvalidInputError("n_blocks", "is even", got=blocks)

@@ -64,7 +64,8 @@ def _parts(result: WalkForward, title: str) -> list[str]:
         *(_directions(result, k) for k in range(windows.horizon)),
         f"<h2>Accounts after {result.cost_bp:g} bp a side</h2>",
         f"<p class='note'>Signals at a close are filled at the next open and held "
-        f"{windows.data.horizons[result.decision]} bars. Advantage: mean return a day above always-up's.</p>",
+        f"{windows.data.horizons[result.decision]} bars. A year has {result.bars_a_year:,.5g} bars. "
+        "Advantage: mean return a bar above always-up's.</p>",
         _accounts(result),
         f"<p class='note'>Equal parts of all symbols held throughout, without costs: Sharpe "
         f"{_plain(result.market.metrics['sharpe'])}, {_plain(result.market.metrics['annual_return'])} a year."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -18,6 +18,7 @@ from forecast_core.errors import InvalidInputError, UnknownIdError
 from forecast_core.evaluation.significance import BlockBootstrap, block_bootstrap
 from forecast_core.metrics import score_metrics
 from forecast_core.prediction import ForecastPrediction
+from forecast_core.validation import whole
 from forecast_finance.bar_windows import BarWindows
 from forecast_finance.bars import Bars
 from forecast_finance.dataset import split_by_date, with_features
@@ -64,6 +65,11 @@ class WalkForward:
     cost_bp: float
     train_end: str
     valid_end: str
+
+    @property
+    def bars_a_year(self) -> float:
+        """Bars that annual figures of all accounts take a year to have."""
+        return self.market.bars_a_year
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -151,6 +157,7 @@ class WalkForward:
             "windows": len(self.windows),
             "decision_horizon": self.windows.data.horizons[self.decision],
             "cost_bp": self.cost_bp,
+            "bars_a_year": self.bars_a_year,
             "market": {name: _number(value) for name, value in self.market.metrics.items()},
             "deflated_sharpe_ratio_of_best": _number(deflated),
             "probability_of_overfitting": _number(overfitted),
@@ -170,9 +177,10 @@ def walk_forward(
     train_end: Any,
     valid_end: Any,
     models: Mapping[str, tuple[str, Mapping[str, Any]]] | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: Iterable[int] = (0, 1, 2),
     decision_horizon: int = 3,
     cost_bp: float = 5.0,
+    bars_a_year: float | None = None,
     embargo: int = 5,
     context_length: int = 120,
     embedding: str = "statistical",
@@ -182,19 +190,19 @@ def walk_forward(
     models: label -> (id, options); always-up, momentum, ridge and LightGBM are always beside them. A model
     trades the sign of its expected return over `decision_horizon` bars, or the actions it gives itself; its
     positions are held that long at `cost_bp` a side. Models that need no fitting run once, others once a
-    seed. All are tested on the same windows. Raises what splitting, fitting and predicting raise.
+    seed. All are tested on the same windows. bars_a_year: see `backtest_signals`. Raises InvalidInputError,
+    UnknownIdError or ConfigError for wrong arguments before anything is fitted, and what splitting, fitting
+    and predicting raise.
     """
-    given = dict(models or {})
-    tried: dict[str, tuple[str, Mapping[str, Any]]] = {name: (name, {}) for name in BASELINES}
-    for label, (model, options) in given.items():
-        if model not in registry.available_models():
-            raise UnknownIdError(f"model {model!r} of label {label!r} is not registered")
-        tried[label] = (model, options)
-    if not seeds:
-        raise InvalidInputError("seeds", "are at least one")
+    tried = _tried(models or {})
+    seeds = _seeds(seeds)
     if decision_horizon not in bars.horizons:
         raise InvalidInputError("decision_horizon", f"is one of {bars.horizons}", got=decision_horizon)
     decision = bars.horizons.index(decision_horizon)
+    if not 0 <= cost_bp < math.inf:
+        raise InvalidInputError("cost_bp", "is at least 0", got=cost_bp)
+    if bars_a_year is not None and not 0 < bars_a_year < math.inf:
+        raise InvalidInputError("bars_a_year", "is above 0", got=bars_a_year)
     featured = bars if isinstance(bars, FeatureBars) else with_features(bars, embedding=embedding)
     split = split_by_date(featured, train_end, valid_end, embargo=embargo)
     windows = split.test.windows(context_length=context_length)
@@ -205,23 +213,63 @@ def walk_forward(
         for seed in seeds if needs_fit else seeds[:1]:
             predictor = registry.create_model(model, **options)
             if needs_fit:
-                predictor.fit(split.train, validation=split.valid, seed=int(seed))
+                predictor.fit(split.train, validation=split.valid, seed=seed)
             prediction = predictor.predict_windows(windows)
             assert isinstance(prediction, ForecastPrediction)
             result = _scored(
-                label, int(seed), prediction, windows, decision=decision, cost_bp=cost_bp, base=base
+                label,
+                seed,
+                prediction,
+                windows,
+                decision=decision,
+                cost_bp=cost_bp,
+                bars_a_year=bars_a_year,
+                base=base,
             )
             base = result.account if base is None else base
             results.append(result)
     return WalkForward(
         results=tuple(results),
-        market=backtest_signals(windows, np.ones(len(windows)), hold=bars.horizons[decision], cost_bp=0.0),
+        market=backtest_signals(
+            windows,
+            np.ones(len(windows)),
+            hold=bars.horizons[decision],
+            cost_bp=0.0,
+            bars_a_year=bars_a_year,
+        ),
         windows=windows,
         decision=decision,
         cost_bp=cost_bp,
         train_end=str(train_end),
         valid_end=str(valid_end),
     )
+
+
+def _tried(models: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Label -> (id, options) of the baselines and the models given, each of which could be created."""
+    tried: dict[str, tuple[str, Mapping[str, Any]]] = {name: (name, {}) for name in BASELINES}
+    for label, given in models.items():
+        if not isinstance(given, Sequence) or isinstance(given, str) or len(given) != 2:
+            rule = "give an id and its options, such as ('finance/ridge', {})"
+            raise InvalidInputError("models", rule, place=repr(label), got=repr(given))
+        model, options = given
+        if model not in registry.available_models():
+            raise UnknownIdError(f"model {model!r} of label {label!r} is not registered")
+        if (task := registry.model_spec(model).task) != "bars":
+            raise InvalidInputError("models", "are of the task 'bars'", place=repr(label), got=repr(task))
+        if not isinstance(options, Mapping):
+            rule = "give options by their names"
+            raise InvalidInputError("models", rule, place=repr(label), got=repr(options))
+        registry.create_model(model, **options)
+        tried[label] = (model, options)
+    return tried
+
+
+def _seeds(seeds: Iterable[int]) -> tuple[int, ...]:
+    given = tuple(seeds) if isinstance(seeds, Iterable) else ()
+    if not given:
+        raise InvalidInputError("seeds", "are at least one", got=repr(seeds))
+    return tuple(whole("seeds", seed, least=0) for seed in given)
 
 
 def _scored(
@@ -233,13 +281,14 @@ def _scored(
     decision: int,
     cost_bp: float,
     base: BacktestResult | None,
+    bars_a_year: float | None = None,
 ) -> ModelResult:
     expected, probability = prediction.median()[..., 0], direction_probability(prediction)
     actions = prediction.aux.get("action")
     if actions is None:
         actions = np.sign(expected[:, decision])
     hold = windows.data.horizons[decision]
-    account = backtest_signals(windows, actions, hold=hold, cost_bp=cost_bp)
+    account = backtest_signals(windows, actions, hold=hold, cost_bp=cost_bp, bars_a_year=bars_a_year)
     advantage = None
     if base is not None and not np.array_equal(account.returns, base.returns):
         # Losses are returns with their sign turned: a negative difference speaks for the model.

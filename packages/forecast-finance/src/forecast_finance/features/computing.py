@@ -60,12 +60,12 @@ def table(bars: Bars, *, config: FeatureConfig | None = None) -> FeatureTable:
         atr[begin:end] = technical.technical(bars.values[begin:end], out[:12, begin:end])
     opened, high, low, close, _ = np.ascontiguousarray(bars.values.T)
     step = bars.interval / np.timedelta64(1, "h")
-    for k, (timeframe, hours) in enumerate(timeframes.TIMEFRAMES, start=12):
-        if step > hours:
+    for k, (timeframe, shortest, longest) in enumerate(timeframes.TIMEFRAMES, start=12):
+        if step > longest:
             out[k] = np.nan
             continue
         number = timeframes.periods(bars.timestamps, timeframe)
-        out[k] = timeframes.closed_trend(close, number, offsets, bool(step == hours))
+        out[k] = timeframes.closed_trend(close, number, offsets, bool(step >= shortest))
     blocks = zones.order_blocks(opened, high, low, close, offsets, config.displacement)
     gaps = zones.fair_value_gaps(high, low, offsets)
     live = zones.live_zones(blocks, high, low, close, atr, offsets, config.expiry)

@@ -8,12 +8,12 @@ from forecast_finance.features.compiled import compiled
 
 __all__ = ["TIMEFRAMES", "closed_trend", "periods"]
 
-TIMEFRAMES: tuple[tuple[str, int], ...] = (  # name, shortest length in hours
-    ("month", 28 * 24),
-    ("week", 7 * 24),
-    ("day", 24),
-    ("4h", 4),
-    ("1h", 1),
+TIMEFRAMES: tuple[tuple[str, int, int], ...] = (  # name, shortest and longest length in hours
+    ("month", 28 * 24, 31 * 24),
+    ("week", 7 * 24, 7 * 24),
+    ("day", 24, 24),
+    ("4h", 4, 4),
+    ("1h", 1, 1),
 )
 _HOUR = 3_600_000_000  # microseconds
 

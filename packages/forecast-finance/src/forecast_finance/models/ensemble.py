@@ -17,7 +17,7 @@ from forecast_finance.bar_windows import BarWindows
 from forecast_finance.bars import Bars
 from forecast_finance.configs import EnsembleConfig
 from forecast_finance.feature_bars import FeatureBars, features_of
-from forecast_finance.feature_models import FeaturePredictor, known_targets
+from forecast_finance.feature_models import FeaturePredictor, known_targets, validation_targets
 from forecast_finance.features.catalogue import names
 from forecast_finance.models.tft_xl import TFTXL
 from forecast_finance.models.timeformer_xl import TimeFormerXL
@@ -54,6 +54,9 @@ class Ensemble(BarPredictor):
     def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
         windows = known_targets(data, context_length=self.config.context_length)
         self._step(windows.data)
+        later = None
+        if validation is not None:
+            later = validation_targets(validation, like=windows, context_length=self.config.context_length)
         splitter = PurgedWalkForward(n_splits=self.config.folds, embargo=self.config.embargo)
         parts = []
         for k, (train, test) in enumerate(splitter.split(windows), start=1):
@@ -71,8 +74,7 @@ class Ensemble(BarPredictor):
         )
         self._members = self._trained(windows, validation=validation, seed=seed)
         held = None
-        if validation is not None:
-            later = known_targets(validation, context_length=self.config.context_length)
+        if later is not None:
             held = self._base(self._members, later, windows.label_ends.max())
         self._veto = Veto.fit(
             base,
@@ -201,7 +203,7 @@ class Ensemble(BarPredictor):
 
     def predict_all(self, bars: Bars) -> tuple[Signal, ...]:
         """What to do about each symbol, after its last close; errors as of `predict_next`."""
-        prediction = self.predict(bars)
+        prediction = self.predict(bars, horizon=len(bars.horizons))  # whichever of them decides
         assert isinstance(prediction, MixturePrediction)
         step = int(str(prediction.metadata["decision_step"]))
         mean = prediction.mean()[:, step, 0]
