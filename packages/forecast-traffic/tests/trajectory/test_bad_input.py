@@ -9,7 +9,7 @@ import pytest
 
 import forecast_core as fc
 from forecast_core.errors import ConfigError, DataError, InvalidInputError, ShapeError
-from forecast_traffic.trajectory import Tracks
+from forecast_traffic.trajectory import Tracks, calibrate_ellipses, sample_tracks
 
 
 def rows(**changes: Any) -> dict[str, Any]:
@@ -124,6 +124,35 @@ def test_a_track_too_short_for_the_model_is_a_named_refusal() -> None:
     windows = tracks.windows(context_length=1, horizon=1)
     with pytest.raises(ShapeError, match=r"window 0 .track 7.*at least 2 points"):
         model.predict_windows(windows)
+
+
+@pytest.mark.parametrize("context", [1, 2])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "constant-velocity",
+        "constant-acceleration",
+        "constant-turn",
+        "polynomial",
+        "kalman",
+        "gaussian-process",
+        "lstm",
+    ],
+)
+def test_a_history_shorter_than_the_model_needs_is_as_long_as_it_needs(name: str, context: int) -> None:
+    data = sample_tracks(items=4, frames=40)
+    small = {"max_epochs": 1, "windows_per_epoch": 16, "hidden_size": 8} if name == "lstm" else {}
+
+    def fitted(length: int) -> Any:
+        made = fc.create_model(f"trajectory/{name}", context_length=length, horizon=4, **small)
+        return made.fit(data)
+
+    model = fitted(context)
+    assert model.predict(data) == fitted(model.least_rows).predict(data)
+    assert model.predict_windows(data.windows(context_length=8, horizon=4)).horizon == 4
+    for method in ("split", "adaptive"):
+        calibrated = calibrate_ellipses(model, sample_tracks(1, items=6).without_clock(), method=method)  # type: ignore[arg-type]
+        assert calibrated.predict(data.without_clock()).item_ids == data.item_ids
 
 
 def test_data_of_another_step_than_configured_is_refused() -> None:
