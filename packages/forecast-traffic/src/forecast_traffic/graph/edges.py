@@ -8,6 +8,7 @@ import numpy as np
 
 from forecast_core.arrays import frozen
 from forecast_core.errors import DataError, InvalidInputError, ShapeError
+from forecast_core.validation import numbers
 
 __all__ = [
     "adjacency_matrix",
@@ -65,7 +66,7 @@ def edges_of(adjacency: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     from i to j and 0 where there is no edge. Raises ShapeError, or DataError for a weight that is negative
     or not finite.
     """
-    matrix = np.asarray(adjacency)
+    matrix = numbers("adjacency", adjacency)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ShapeError("adjacency", "is a square matrix", got=matrix.shape)
     wrong = np.argwhere(~np.isfinite(matrix) | (matrix < 0))
@@ -93,7 +94,7 @@ def gaussian_kernel(
     InvalidInputError for a sigma or threshold out of bounds.
     Source: Shuman et al. (2013), as used by Li et al. (2018), DCRNN, section 4.
     """
-    distances = np.asarray(distances, dtype=np.float64)
+    distances = numbers("distances", distances)
     if distances.ndim != 2 or distances.shape[0] != distances.shape[1]:
         raise ShapeError("distances", "is a square matrix", got=distances.shape)
     wrong = np.argwhere(np.isnan(distances) | (distances < 0))
