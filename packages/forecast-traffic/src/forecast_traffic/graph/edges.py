@@ -16,6 +16,7 @@ __all__ = [
     "edges_of",
     "gaussian_kernel",
     "position_distances",
+    "same_edges",
     "subgraph",
 ]
 
@@ -131,6 +132,12 @@ def position_distances(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarra
     apart += np.cos(up[:, None]) * np.cos(up) * np.sin((across[:, None] - across) / 2) ** 2
     distances: np.ndarray = 2.0 * _EARTH * np.arcsin(np.sqrt(np.minimum(apart, 1.0)))
     return distances
+
+
+def same_edges(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> bool:
+    """Whether edges [2, E] and weights [E] are those of another graph, in whatever order."""
+    (first, second) = (np.concatenate([index, weight[None]]) for index, weight in (one, other))  # [3, E]
+    return np.array_equal(*(each[:, np.lexsort(each)] for each in (first, second)))
 
 
 def subgraph(
