@@ -136,8 +136,8 @@ def position_distances(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarra
 
 def same_edges(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> bool:
     """Whether edges [2, E] and weights [E] are those of another graph, in whatever order."""
-    (first, second) = (np.concatenate([index, weight[None]]) for index, weight in (one, other))  # [3, E]
-    return np.array_equal(*(each[:, np.lexsort(each)] for each in (first, second)))
+    mine, theirs = (np.concatenate([index, weight[None]]) for index, weight in (one, other))  # [3, E]
+    return np.array_equal(mine[:, np.lexsort(mine)], theirs[:, np.lexsort(theirs)])
 
 
 def subgraph(

@@ -164,8 +164,9 @@ class TrainedNetwork(Predictor[GraphPanel]):
         row = int(np.searchsorted(train.timestamps[: train.known_rows], times[0]))
         if row and train.freq.shift(train.timestamps[0], row) == times[0]:
             context = train.rows(max(row - config.context_length, 0), row)
-            edges = {"edge_index": train.edge_index, "edge_weight": train.edge_weight}
-            validation = context.extended(replace(validation, **edges))
+            validation = context.extended(
+                replace(validation, edge_index=train.edge_index, edge_weight=train.edge_weight)
+            )
         panel, rows = self._training_origins(validation)
         if overlaps:
             rows = rows[panel.timestamps[rows] >= fitted[-1]]
