@@ -216,6 +216,8 @@ def test_times_of_the_clock_give_a_clock() -> None:
         ({"id": ["a", None, "a", "b", "b"]}, {}, "no missing entry"),
         ({}, {"x": "pz"}, "px"),
         ({}, {"dt": 0.0}, "dt"),
+        ({}, {"dt": "0.1"}, "dt: is a number of seconds above 0, got '0.1'"),
+        ({"frame": [0.0] * 5}, {"columns": ("frame",)}, "columns: have names.*got 'frame'"),
     ],
 )
 def test_bad_tables_are_refused(changes: dict[str, Any], options: dict[str, Any], message: str) -> None:
