@@ -155,8 +155,10 @@ def test_cutting_and_extending_give_back_the_panel(seed: int, low: int, size: in
 @pytest.mark.parametrize(
     ("later", "told"),
     [
-        (lambda p: p.select_items(["node-1", "node-0", "node-2", "node-3"]), "later.node_ids"),
-        (lambda p: replace(p, edge_weight=np.full(4, 2.0)), "later.edge_weight"),
+        (lambda p: p.select_items(["node-1", "node-0", "node-2"]), "later.node_ids"),
+        (lambda p: replace(p, node_ids=("node-0", "node-1", "node-2", "other")), "later.node_ids"),
+        (lambda p: replace(p, edge_weight=np.full(4, 2.0)), "later.edge_index"),
+        (lambda p: replace(p, edge_index=p.edge_index[:, :2], edge_weight=None), "later.edge_index"),
         (lambda p: p.without(frozenset({"future_covariates"})), "later.weather_names"),
         (lambda p: p.rows(5, 20), "later.timestamps"),
         (lambda p: replace(p, event_ids=None), "later.event_ids"),
@@ -168,6 +170,26 @@ def test_what_does_not_continue_a_panel_is_refused(later: Any, told: str) -> Non
     with pytest.raises(InvalidInputError) as error:
         whole.rows(0, 100).extended(later(rest))
     assert told in str(error.value)
+
+
+@given(order=st.permutations(range(4)), cut=st.integers(1, 239), moved=st.permutations(range(4)))
+@settings(deadline=None, max_examples=25)
+def test_rows_that_follow_have_nodes_and_edges_in_any_order(
+    order: list[int], cut: int, moved: list[int]
+) -> None:
+    whole = replace(sample_graph(future_covariates=1), edge_weight=np.arange(1.0, 5.0))
+    first, rest = whole.rows(0, cut), whole.rows(cut, len(whole))
+    edges = {"edge_index": rest.edge_index[:, moved], "edge_weight": rest.edge_weight[moved]}
+    later = replace(rest, **edges).select_items([whole.node_ids[k] for k in order])
+    assert first.extended(later) == whole
+
+
+def test_a_panel_without_edges_takes_those_of_the_other() -> None:
+    whole = sample_graph()
+    first, rest = whole.rows(0, 100), whole.rows(100, 240)
+    bare = {"edge_index": np.zeros((2, 0), dtype=np.int64), "edge_weight": None}
+    assert first.extended(replace(rest, **bare)) == whole  # type: ignore[arg-type]
+    assert replace(first, **bare).extended(rest) == whole  # type: ignore[arg-type]
 
 
 def test_every_change_changes_the_fingerprint() -> None:

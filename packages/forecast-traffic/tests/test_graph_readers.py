@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from forecast_traffic import (
     from_tables,
     gaussian_kernel,
     position_distances,
+    read_adjacency,
     read_network,
     read_tables,
 )
@@ -152,6 +155,106 @@ def test_distances_without_a_header_lose_no_row() -> None:
     np.testing.assert_array_equal(matrix, [[0.0, 3.5], [4.0, np.inf]])
     with pytest.raises(DataError, match="three columns"):
         distance_matrix(headless.select("a1"), ("a1",))
+
+
+BAY = "400001,400001,0.0\n400017,400017,0.0\n400001,400017,50.0\n\n400017,9,1.0\n"
+
+
+@pytest.mark.parametrize("header", ["", "from,to,cost\n"])
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+def test_a_file_of_distances_counts_every_row_with_or_without_a_header(
+    tmp_path: Path, header: str, ending: str
+) -> None:
+    text = (header + BAY).encode()
+    file = tmp_path / f"distances{ending}"
+    file.write_bytes(gzip.compress(text) if ending == ".csv.gz" else text)
+    np.savez(tmp_path / "net.npz", data=np.ones((5, 2)))
+    options: dict[str, Any] = {"start": "2017-01-01", "node_ids": (400001, "400017"), "threshold": 0.0}
+    gp = read_network(tmp_path / "net.npz", distances=file, **options)
+    between = np.array([[0.0, 50.0], [np.inf, 0.0]])
+    assert gp == read_network(tmp_path / "net.npz", distances=between, **options)
+    np.testing.assert_array_equal(gp.adjacency().diagonal(), 1.0)
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas", "pandas, header=None"])
+def test_a_frame_whose_reader_renamed_a_repeated_id_counts_that_row(library: str) -> None:
+    name, *headless = library.split(", ")
+    read = pytest.importorskip(name).read_csv
+    frame = read(io.StringIO(BAY), **({"header": None} if headless else {}))
+    matrix = distance_matrix(frame, ("400001", "400017"))
+    np.testing.assert_array_equal(matrix, [[0.0, 50.0], [np.inf, 0.0]])
+    inside = distance_matrix(frame, (0, 1))  # pandas counts columns without a name so
+    assert np.isinf(inside).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("from,to,cost\n0,1,3.0\n1,0,\n", "distances at line 3: are numbers, got ''"),
+        ("0,1,far\n", "distances at line 1: are numbers, got 'far'"),
+        ("0,1,nan\n", "distances at line 1: are numbers"),
+        ("0,1,2.0\n0,1\n", "distances at line 2: has three columns"),
+        ("\xe9,1,2.0\n", "distances: is a readable csv table"),
+    ],
+)
+def test_a_distance_that_is_none_is_named(tmp_path: Path, text: str, told: str) -> None:
+    np.savez(tmp_path / "net.npz", data=np.ones((5, 2)))
+    (tmp_path / "distances.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError) as error:
+        read_network(tmp_path / "net.npz", distances=tmp_path / "distances.csv", start="2017-01-01")
+    assert told in str(error.value)
+
+
+def test_a_missing_distance_in_a_frame_is_named() -> None:
+    pl = pytest.importorskip("polars")
+    frame = pl.DataFrame({"from": ["a", "b"], "to": ["b", "a"], "miles": [1.0, None]})
+    with pytest.raises(DataError, match="distances at row 1: are numbers, got None"):
+        distance_matrix(frame, ("a", "b"))
+
+
+def test_an_adjacency_is_a_matrix_or_a_file_of_one(tmp_path: Path) -> None:
+    np.savez(tmp_path / "net.npz", data=np.ones((5, 2)))
+    read = partial(read_network, tmp_path / "net.npz", start="2024-01-01")
+    np.testing.assert_array_equal(read(adjacency=[[0, 1], [2, 0]]).adjacency(), [[0, 1], [2, 0]])
+    pd = pytest.importorskip("pandas")
+    with pytest.raises(InvalidInputError, match=r"adjacency: is a matrix.*DataFrame; .*to_numpy"):
+        read(adjacency=pd.DataFrame(np.eye(2)))
+    with pytest.raises(InvalidInputError, match=r"distances: is a matrix.*dict"):
+        read(distances={})
+    with pytest.raises(DataError, match="adjacency: holds numbers"):
+        read(adjacency=np.array([["0", "a"], ["b", "0"]]))
+    with pytest.raises(DataError, match="distances: holds numbers"):
+        read(distances=[[0.0, 1.0], [1.0]])
+    with pytest.raises(ShapeError, match=r"distances: has a row a node \(2\)"):
+        read(distances=np.zeros((3, 3)))
+
+
+def test_broken_files_are_data_errors(tmp_path: Path) -> None:
+    packed = gzip.compress(b"0,1\n1,0\n" * 2000)
+    broken = {"cut.csv.gz": packed[: len(packed) // 2], "plain.csv.gz": b"0,1\n1,0\n", "empty.csv": b""}
+    broken |= {"torn.csv.gz": packed[:30] + b"\xff" * 8 + packed[38:]}
+    for name, content in broken.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataError, match="adjacency: is a table of numbers"):
+            read_adjacency(tmp_path / name)
+    np.savez_compressed(tmp_path / "net.npz", data=np.random.default_rng(0).random((50, 3)))
+    content = bytearray((tmp_path / "net.npz").read_bytes())
+    content[80:120] = bytes(40)
+    (tmp_path / "net.npz").write_bytes(content)
+    with pytest.raises(DataError, match="path: is an npz archive"):
+        read_network(tmp_path / "net.npz", start="2024-01-01")
+
+
+def test_an_h5_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    (tmp_path / "text.h5").write_text("nothing")
+    with h5py.File(tmp_path / "other.h5", "w") as store:
+        store["values"] = np.ones(3)
+    with h5py.File(tmp_path / "half.h5", "w") as store:
+        store.create_group("df")["block0_values"] = np.ones((3, 2))
+    for name in ("text.h5", "other.h5", "half.h5"):
+        with pytest.raises(DataError, match="path: holds a pandas frame of numbers"):
+            read_network(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import forecast_core as fc
 from forecast_core.errors import InvalidInputError, ShapeError
 from forecast_core.metrics import score_metrics
 from forecast_core.prediction import MixturePrediction
-from forecast_traffic import SimulatedNetwork, mixture_to_moments, simulate_network
+from forecast_traffic import GraphPanel, SimulatedNetwork, mixture_to_moments, simulate_network
+from forecast_traffic.graph.windows import GraphWindows
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +89,37 @@ def test_speeds_are_plausible_and_sensors_fail_as_often_as_asked(network: Simula
     wet = network.panel.weather[:, 1] > 0
     assert (network.panel.weather_type[wet] > 0).all()
     assert not network.panel.weather_type[~wet].any()
+
+
+@pytest.mark.parametrize(
+    ("freq", "missing"), [("h", 0.6), ("h", 0.03), ("30min", 0.8), ("5min", 0.5), ("D", 0.85), ("5min", 0.0)]
+)
+def test_shares_of_missing_values_and_of_rain_hold_at_any_frequency(freq: str, missing: float) -> None:
+    days = 3000 if freq == "D" else 60
+    panel = simulate_network(20, days, freq=freq, missing=missing, incidents_per_day=0.1).panel
+    assert 1 - panel.mask.mean() == pytest.approx(missing, abs=0.02)
+    assert panel.weather is not None
+    assert (panel.weather[:, 1] > 0).mean() == pytest.approx(90 / 570, abs=0.03)
+
+
+def test_windows_of_other_data_have_no_truth_here(network: SimulatedNetwork) -> None:
+    def windows(panel: GraphPanel) -> GraphWindows:
+        return panel.windows(context_length=2, horizon=4, stride=50)
+
+    panel = network.panel
+    others = {
+        "node 'node-12'": simulate_network(14, 2, seed=3).panel,
+        "where it holds": simulate_network(12, 21, seed=4).panel,
+        "steps of h": simulate_network(12, 2, freq="h").panel,
+        "origin 2023-12-31": simulate_network(12, 2, seed=3, start="2023-12-31").panel,
+        "origin 2024-01-22": simulate_network(12, 25, seed=3).panel.between("2024-01-22", None),
+    }
+    for told, other in others.items():
+        with pytest.raises(InvalidInputError, match=f"windows.*are of this network's panel.*{told}"):
+            network.conditional(windows(other))
+    blank = np.isnan(panel.values) | (np.random.default_rng(0).random(panel.values.shape) < 0.5)
+    hidden = replace(panel, values=np.where(blank, np.nan, panel.values).astype(np.float32), mask=None)
+    assert network.conditional(windows(hidden)) == network.conditional(windows(panel))
 
 
 def test_congestion_travels_upstream(network: SimulatedNetwork) -> None:

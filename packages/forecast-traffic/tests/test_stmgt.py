@@ -12,7 +12,7 @@ import torch
 
 import forecast_core as fc
 from forecast_core.conformance import PredictorConformance
-from forecast_core.errors import ConfigError, DataError, MissingFutureError, ShapeError
+from forecast_core.errors import ConfigError, DataError, InvalidInputError, MissingFutureError, ShapeError
 from forecast_traffic import GraphPanel, simulate_network
 from forecast_traffic.graph.sample import sample_graph
 from forecast_traffic.nn.edge_plan import EdgePlan
@@ -203,6 +203,8 @@ def test_weather_of_the_future_changes_the_forecast_and_missing_weather_is_allow
     assert looked.shape == (4, 4)
     assert not looked.any()
     assert (model.weather_weights(windows).sum(1) < 1).all()
+    with pytest.raises(InvalidInputError, match=r"windows: are GraphWindows, got GraphPanel"):
+        model.weather_weights(gp)  # type: ignore[arg-type]
 
 
 def test_the_future_can_be_given_apart() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import forecast_core as fc
-from forecast_core.errors import InvalidInputError, ShapeError
+from forecast_core.errors import DataError, InvalidInputError, ShapeError
 from forecast_traffic import GraphPanel, plot_fan, plot_network, plot_weather_attention
 from forecast_traffic.graph.sample import sample_graph
 
@@ -61,6 +63,25 @@ def test_a_map_of_something_else_is_refused(panel: GraphPanel, prediction: fc.Mi
         plot_network(prediction, panel, positions=POSITIONS, step=7)
     with pytest.raises(InvalidInputError, match="show"):
         plot_network(prediction, panel, positions=POSITIONS, show="speed")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("channel", [1, -1, 0.0, True, "speed"])
+def test_a_channel_that_is_not_there_is_refused(
+    panel: GraphPanel, prediction: fc.MixturePrediction, channel: Any
+) -> None:
+    with pytest.raises(InvalidInputError, match="channel: "):
+        plot_fan(prediction, panel, node="node-2", channel=channel)
+    with pytest.raises(InvalidInputError, match="channel: "):
+        plot_network(prediction, panel, positions=POSITIONS, channel=channel)
+
+
+def test_arguments_of_plots_are_numbers(panel: GraphPanel, prediction: fc.MixturePrediction) -> None:
+    with pytest.raises(InvalidInputError, match="history"):
+        plot_fan(prediction, panel, node="node-2", history=-5)
+    with pytest.raises(InvalidInputError, match="step"):
+        plot_network(prediction, panel, positions=POSITIONS, step=1.5)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="positions"):
+        plot_network(prediction, panel, positions=[["east", "north"]] * 4)  # type: ignore[arg-type]
 
 
 def test_attention_is_averaged_by_weather() -> None:

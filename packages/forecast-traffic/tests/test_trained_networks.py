@@ -20,7 +20,7 @@ from forecast_core.errors import (
     ShapeError,
 )
 from forecast_core.run import Run
-from forecast_traffic import simulate_network, split_windows
+from forecast_traffic import GraphPanel, simulate_network, split_windows
 from forecast_traffic.graph.sample import sample_graph
 
 SMALL: dict[str, Any] = {
@@ -45,6 +45,72 @@ def test_nodes_are_matched_by_id_in_any_order(model_id: str) -> None:
     order = [2, 0, 3, 1]
     moved = model.predict(gp.select_items([gp.node_ids[k] for k in order]))
     np.testing.assert_allclose(moved.mean(), model.predict(gp).mean()[order], rtol=1e-6)
+
+
+def later_panels(gp: GraphPanel) -> dict[str, GraphPanel]:
+    """A panel, and others that mean the same."""
+    turned = gp.select_items(gp.node_ids[::-1])
+    bare = {"edge_index": np.zeros((2, 0), dtype=np.int64), "edge_weight": None}
+    return {
+        "as it is": gp,
+        "turned": turned,
+        "bare": replace(gp, **bare),  # type: ignore[arg-type]
+        "turned and bare": replace(turned, **bare),  # type: ignore[arg-type]
+    }
+
+
+@pytest.mark.parametrize("model_id", MODELS)
+@pytest.mark.parametrize("begins", [100, 110])
+def test_validation_has_its_nodes_in_any_order_and_needs_no_edges(model_id: str, begins: int) -> None:
+    gp = sample_graph()
+    told = {}
+    for name, valid in later_panels(gp.rows(begins, 160)).items():
+        told[name] = Told()
+        model = fc.create_model(model_id, **SMALL)
+        model.fit(gp.rows(0, 100), validation=valid, run=Run(listeners=[told[name]]))
+    losses = [each.epochs[0]["valid_loss"] for each in told.values()]
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-6)
+
+
+def test_the_future_has_its_nodes_in_any_order_and_needs_no_edges() -> None:
+    gp = sample_graph(future_covariates=1)
+    model = fc.create_model("traffic/stmgt", **SMALL).fit(gp.rows(0, 200))
+    ahead = gp.rows(200, 204)
+    ahead = replace(ahead, mask=np.zeros((4, 4), dtype=bool))
+    expected = model.predict(gp.rows(0, 200), future=ahead)
+    for future in later_panels(ahead).values():
+        assert model.predict(gp.rows(0, 200), future=future) == expected
+
+
+def validation_loss(model_id: str, train: Any, valid: GraphPanel) -> float:
+    told = Told()  # by `_fit`, which comes after the check for leaks of `fit`
+    fc.create_model(model_id, **SMALL)._fit(train, validation=valid, seed=0, run=Run(listeners=[told]))
+    return told.epochs[0]["valid_loss"]
+
+
+@pytest.mark.parametrize("model_id", MODELS)
+def test_rows_fitted_on_are_context_of_validation_and_never_scored(model_id: str) -> None:
+    gp = sample_graph()
+    train = gp.rows(0, 100)
+    losses = [validation_loss(model_id, train, gp.rows(row, 160)) for row in (100, 97, 94, 60, 1, 0)]
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-6)
+    rule = r"validation: has at least horizon = 4 rows that are not fitted on, got 3"
+    with pytest.raises(ShapeError, match=rule):
+        validation_loss(model_id, train, gp.rows(60, 103))
+    blank = replace(gp, values=np.where(np.arange(240)[:, None, None] < 100, gp.values, np.nan))
+    with pytest.raises(DataError, match=r"validation: holds an observed value after 2024-01-03T01:30"):
+        validation_loss(model_id, train, blank.rows(60, 160))
+
+
+def test_windows_fitted_on_keep_their_rows_from_a_validation_panel() -> None:
+    gp = sample_graph()
+    windows = gp.windows(context_length=6, horizon=4)
+    late = windows.take((windows.rows >= 65) & (windows.rows <= 100))  # reads rows 60..104
+    by_rows = validation_loss("traffic/stid", late, gp.rows(105, 160))
+    assert validation_loss("traffic/stid", late, gp.rows(80, 160)) == pytest.approx(by_rows, rel=1e-6)
+    assert np.isfinite(validation_loss("traffic/stid", late, gp.rows(0, 60)))
+    with pytest.raises(ShapeError, match="not fitted on, got 0"):
+        validation_loss("traffic/stid", late, gp.rows(30, 90))
 
 
 class Told:

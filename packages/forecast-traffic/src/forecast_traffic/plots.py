@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from forecast_core.errors import InvalidInputError, MissingDependencyError, ShapeError, near_misses
+from forecast_core.validation import numbers, whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,8 +33,10 @@ def plot_fan(
     """The last `history` rows of a node, and its forecast as a median with 50 % and 90 % bands.
 
     panel: what was predicted from; if it goes on after the forecast begins, what happened is drawn too.
-    Raises InvalidInputError for an unknown node.
+    Raises InvalidInputError for an unknown node or channel, or a history that is no number of rows.
     """
+    history = whole("history", history, least=0)
+    _check_channel(channel, prediction, panel)
     row, at = _row_of(prediction.item_ids, node), _row_of(panel.node_ids, node)
     if prediction.timestamps is None:
         raise InvalidInputError("prediction", "has timestamps")
@@ -67,14 +70,15 @@ def plot_network(
 
     positions: [node, 2], across and up, such as longitude and latitude. step: ahead, from 1. Raises
     ShapeError where positions do not fit the panel's nodes or the prediction has another row than one a node,
-    InvalidInputError for a step it does not hold.
+    InvalidInputError for a step or channel it does not hold.
     """
-    positions = np.asarray(positions, dtype=np.float64)
+    positions = numbers("positions", positions)
     if positions.shape != (len(panel.node_ids), 2):
         raise ShapeError("positions", f"is [{len(panel.node_ids)}, 2]", got=positions.shape)
     if tuple(prediction.item_ids) != panel.node_ids:
         raise ShapeError("prediction", "has one row a node of the panel, in its order")
-    if not 1 <= step <= prediction.horizon:
+    _check_channel(channel, prediction, panel)
+    if whole("step", step) > prediction.horizon:
         raise InvalidInputError("step", f"lies in 1..{prediction.horizon}", got=step)
     one = prediction.at_steps([step - 1])
     if show == "level":
@@ -111,6 +115,12 @@ def plot_weather_attention(weights: np.ndarray, groups: Sequence[str]) -> Figure
     axes.set(xlabel="steps ahead", ylabel="weight on the step's weather")
     axes.legend(frameon=False)
     return figure
+
+
+def _check_channel(channel: int, prediction: ForecastPrediction, panel: GraphPanel) -> None:
+    last = min(len(prediction.target_names), len(panel.channel_names)) - 1
+    if whole("channel", channel, least=0) > last:
+        raise InvalidInputError("channel", f"lies in 0..{last}", got=channel)
 
 
 def _row_of(ids: Sequence[NodeId], node: NodeId) -> int:

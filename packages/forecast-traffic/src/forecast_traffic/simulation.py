@@ -24,11 +24,11 @@ import numpy as np
 
 from forecast_core.data import Freq
 from forecast_core.data.instants import instant
-from forecast_core.errors import InvalidInputError
+from forecast_core.errors import InvalidInputError, near_misses
 from forecast_core.prediction import MixturePrediction
 from forecast_core.validation import whole
 from forecast_traffic.graph.clock import clock, slots_of_day
-from forecast_traffic.graph.panel import GraphPanel
+from forecast_traffic.graph.panel import GraphPanel, NodeId
 from forecast_traffic.graph.windows import GraphWindows
 
 __all__ = ["SimulatedNetwork", "simulate_network"]
@@ -66,13 +66,11 @@ class SimulatedNetwork:
         """The exact distribution of every target of some windows of the panel, given the state at its origin.
 
         A row a window, eight components; a model that sees speeds alone can at best come near. The windows
-        may be of a part of the panel, as splits cut it.
+        may be of a part of the panel, as splits cut it; InvalidInputError for those of other data.
         """
-        panel = self.panel
-        rows = panel.freq.offset(windows.origins, panel.timestamps[0])
+        panel, steps = self.panel, windows.horizon
         where = {node: k for k, node in enumerate(panel.node_ids)}
-        nodes = np.array([where[node] for node in windows.item_ids])
-        steps = windows.horizon
+        rows, nodes = self._places(windows, where)
         centre = self.expected[rows[:, None] + np.arange(1, steps + 1), nodes[:, None]]  # [n, h]
         spread = np.empty_like(centre)
         origins, of = np.unique(rows, return_inverse=True)
@@ -94,6 +92,30 @@ class SimulatedNetwork:
             means=(centre[..., None] + means)[:, :, None],
             sigmas=np.broadcast_to(spread[..., None], weights.shape)[:, :, None].copy(),
         )
+
+    def _places(self, windows: GraphWindows, where: dict[NodeId, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Row of the origin [n] and node [n] of each window; InvalidInputError where one is not ours."""
+        panel, given = self.panel, windows.panel
+        rule = "are of this network's panel"
+        if given.freq != panel.freq:
+            raise InvalidInputError("windows", rule, got=f"steps of {given.freq}")
+        unknown = next((node for node in windows.item_ids if node not in where), None)
+        if unknown is not None:
+            hint = near_misses(str(unknown), map(str, where))
+            raise InvalidInputError("windows", rule, got=f"node {unknown!r}", hint=hint)
+        nodes = np.array([where[node] for node in windows.item_ids], dtype=np.intp)
+        rows = panel.freq.offset(windows.origins, panel.timestamps[0])
+        outside = np.flatnonzero((rows < 0) | (rows + windows.horizon >= len(panel)))
+        if len(outside):
+            place, got = f"window {outside[0]}", f"origin {windows.origins[outside[0]]}"
+            raise InvalidInputError("windows", rule, place=place, got=got)
+        shown, true = given.values[windows.rows, windows.items], panel.values[rows, nodes]  # [n, channel]
+        other = np.flatnonzero(~np.isclose(shown, true, rtol=1e-5) & np.isfinite(shown) & np.isfinite(true))
+        if len(other):
+            at = int(other[0] // true.shape[1])
+            got = f"{shown[at, 0]:g} where it holds {true[at, 0]:g}"
+            raise InvalidInputError("windows", rule, place=f"window {at}", got=got)
+        return rows, nodes
 
     def _incident_components(
         self, rows: np.ndarray, nodes: np.ndarray, steps: int
@@ -135,9 +157,10 @@ def simulate_network(
 
     nodes in roads of up to eight, each road running into the middle of the next; edges lead from a node to
     the next one downstream and back, weight 1. incidents_per_day: at each node, 0 for none. missing: share
-    of values that failing sensors lose. The panel has weather (temperature in degrees C, rain in mm/h, wind
-    in m/s) and its type (0 dry, 1 rain, 2 heavy rain) unless `rain` is False. The module's text says how
-    speeds come about. Raises InvalidInputError for sizes or shares out of bounds.
+    of values that failing sensors lose, for an hour on average, or for longer where that share takes it. The
+    panel has weather (temperature in degrees C, rain in mm/h, wind in m/s) and its type (0 dry, 1 rain, 2
+    heavy rain) unless `rain` is False. The module's text says how speeds come about. Raises InvalidInputError
+    for sizes or shares out of bounds.
     """
     count, grid = whole("nodes", nodes), Freq.parse(freq)
     if not 0 <= missing < 0.9:
@@ -172,7 +195,7 @@ def simulate_network(
     incidents = _chains(rng, rows, count, begins=begins, ends=ends)
     cost = 15.0
     speeds = expected + waves - cost * _felt(incidents, downstream)
-    outage_ends = min(minutes / _OUTAGE, 1.0)
+    outage_ends = minutes / _OUTAGE
     lost = _chains(rng, rows, count, begins=outage_ends * missing / (1.0 - missing), ends=outage_ends)
     ahead = np.stack([linked, downstream[linked]])
     panel = GraphPanel(
@@ -222,7 +245,7 @@ def _rush(
 def _weather(rng: np.random.Generator, timestamps: np.ndarray, *, minutes: float) -> np.ndarray:
     """Temperature, rain and wind [time, 3]; a spell of rain has one intensity, changing slowly."""
     rows = len(timestamps)
-    wet = _chains(rng, rows, 1, begins=minutes / _DRY, ends=min(minutes / _WET, 1.0))[:, 0]
+    wet = _chains(rng, rows, 1, begins=minutes / _DRY, ends=minutes / _WET)[:, 0]
     spell = np.cumsum(np.diff(wet, prepend=False) & wet)
     intensity = rng.gamma(2.0, 1.5, rows + 1)[spell] + 0.3
     day = (timestamps - timestamps.astype("datetime64[D]")) / np.timedelta64(1, "D")
@@ -232,7 +255,13 @@ def _weather(rng: np.random.Generator, timestamps: np.ndarray, *, minutes: float
 
 
 def _chains(rng: np.random.Generator, rows: int, count: int, *, begins: float, ends: float) -> np.ndarray:
-    """Two-state Markov chains [time, count], in their stationary state from the start."""
+    """Two-state Markov chains [time, count], in their stationary state from the start.
+
+    begins, ends: expected changes a step; where one is above 1, both are rarer by as much, and the share of
+    time that chains are on stays.
+    """
+    most = max(begins, ends, 1.0)
+    begins, ends = begins / most, ends / most
     draws = rng.random((rows, count))
     on = np.empty((rows, count), dtype=np.bool_)
     on[0] = draws[0] < begins / (begins + ends)

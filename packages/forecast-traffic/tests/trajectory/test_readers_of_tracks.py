@@ -14,6 +14,7 @@ from forecast_traffic.trajectory import Tracks
 
 
 def written(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".gz":
         path.write_bytes(gzip.compress(text.encode()))
     else:
@@ -34,6 +35,59 @@ def test_eth_ucy_numbers_frames_from_its_own_step(tmp_path: Path) -> None:
     assert tracks.dt == 0.4
     assert Tracks.read_eth_ucy(tmp_path / "a.txt").item_ids == ("a/1", "a/2")
     assert len(Tracks.read_eth_ucy([tmp_path / "a.txt", tmp_path / "b.txt"])) == 4
+
+
+NAMES = {
+    "folders": {"a/train.txt": "a/train", "b/train.txt": "b/train"},
+    "dots": {"x.v1.txt": "x.v1", "x.v2.txt": "x.v2", "x.txt": "x"},
+    "some": {"a/train.txt": "a/train", "b/train.txt": "b/train", "b/val.txt": "val"},
+    "deep": {
+        "a/one/train.txt": "a/one/train",
+        "b/one/train.txt": "b/one/train",
+        "two/train.txt": "two/train",
+    },
+    "a name that is taken": {"a/x.y.txt": "a/x.y", "b/x.y.txt": "b/x.y", "c/x.txt": "x"},
+    "one": {"x.v1.txt": "x"},
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_each_file_is_a_scene_of_its_own(tmp_path: Path, case: str) -> None:
+    scenes = NAMES[case]
+    for k, name in enumerate(scenes):
+        written(tmp_path / name, ETH.replace("\t8.", f"\t{k}."))
+    tracks = Tracks.read_eth_ucy([tmp_path / name for name in scenes])
+    assert tracks.scene_ids == tuple(scenes.values())
+    assert tracks.item_ids == tuple(f"{scene}/{k}" for scene in scenes.values() for k in (1, 2))
+    assert len(set(np.asarray(tracks.scenes).tolist())) == len(scenes)
+
+
+def test_sequences_of_two_folders_are_scenes_of_their_own(tmp_path: Path) -> None:
+    files = [tmp_path / "training" / "0007.txt.gz", tmp_path / "testing" / "0007.txt"]
+    for file in files:
+        written(file, "".join(kitti(k, 3, "Car", 1.0 * k, 20.0 + k) for k in range(3)))
+    assert Tracks.read_kitti(files).item_ids == ("training/0007/3", "testing/0007/3")
+    assert Tracks.read_kitti(files[0]).item_ids == ("0007/3",)
+
+
+def test_a_recording_given_twice_is_refused(tmp_path: Path) -> None:
+    file = written(tmp_path / "a.txt", ETH)
+    with pytest.raises(DataError, match=r"names each recording once, got .*a.txt and .*a.txt"):
+        Tracks.read_eth_ucy([file, tmp_path / ".." / tmp_path.name / "a.txt"])
+    labels = "".join(kitti(k, 3, "Car", 1.0 * k, 20.0 + k) for k in range(3))
+    for name in ("0007.txt", "0007.txt.gz"):
+        written(tmp_path / "labels" / name, labels)
+    with pytest.raises(DataError, match=r"names each recording once, got .*0007.txt and .*0007.txt.gz"):
+        Tracks.read_kitti(tmp_path / "labels")
+
+
+def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
+    labels = "".join(kitti(k, 3, "Car", 1.0 * k, 20.0 + k) for k in range(300))
+    whole = gzip.compress(labels.encode())
+    for content in (whole[: len(whole) // 2], whole[:40] + b"\xff" * 8 + whole[48:], b"1 2 3"):
+        (tmp_path / "0007.txt.gz").write_bytes(content)
+        with pytest.raises(DataError, match="path"):
+            Tracks.read_kitti(tmp_path / "0007.txt.gz")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +216,8 @@ def test_times_of_the_clock_give_a_clock() -> None:
         ({"id": ["a", None, "a", "b", "b"]}, {}, "no missing entry"),
         ({}, {"x": "pz"}, "px"),
         ({}, {"dt": 0.0}, "dt"),
+        ({}, {"dt": "0.1"}, "dt: is a number of seconds above 0, got '0.1'"),
+        ({"frame": [0.0] * 5}, {"columns": ("frame",)}, "columns: have names.*got 'frame'"),
     ],
 )
 def test_bad_tables_are_refused(changes: dict[str, Any], options: dict[str, Any], message: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from forecast_core.arrays import frozen
 from forecast_core.errors import DataError, InvalidInputError, ShapeError
+from forecast_core.validation import numbers
 
 __all__ = [
     "adjacency_matrix",
@@ -15,6 +16,7 @@ __all__ = [
     "edges_of",
     "gaussian_kernel",
     "position_distances",
+    "same_edges",
     "subgraph",
 ]
 
@@ -65,7 +67,7 @@ def edges_of(adjacency: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     from i to j and 0 where there is no edge. Raises ShapeError, or DataError for a weight that is negative
     or not finite.
     """
-    matrix = np.asarray(adjacency)
+    matrix = numbers("adjacency", adjacency)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ShapeError("adjacency", "is a square matrix", got=matrix.shape)
     wrong = np.argwhere(~np.isfinite(matrix) | (matrix < 0))
@@ -93,7 +95,7 @@ def gaussian_kernel(
     InvalidInputError for a sigma or threshold out of bounds.
     Source: Shuman et al. (2013), as used by Li et al. (2018), DCRNN, section 4.
     """
-    distances = np.asarray(distances, dtype=np.float64)
+    distances = numbers("distances", distances)
     if distances.ndim != 2 or distances.shape[0] != distances.shape[1]:
         raise ShapeError("distances", "is a square matrix", got=distances.shape)
     wrong = np.argwhere(np.isnan(distances) | (distances < 0))
@@ -130,6 +132,12 @@ def position_distances(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarra
     apart += np.cos(up[:, None]) * np.cos(up) * np.sin((across[:, None] - across) / 2) ** 2
     distances: np.ndarray = 2.0 * _EARTH * np.arcsin(np.sqrt(np.minimum(apart, 1.0)))
     return distances
+
+
+def same_edges(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> bool:
+    """Whether edges [2, E] and weights [E] are those of another graph, in whatever order."""
+    mine, theirs = (np.concatenate([index, weight[None]]) for index, weight in (one, other))  # [3, E]
+    return np.array_equal(mine[:, np.lexsort(mine)], theirs[:, np.lexsort(theirs)])
 
 
 def subgraph(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from forecast_core.arrays import arrays_equal, frozen, positions, row_span
+from forecast_core.arrays import frozen, positions, row_span
 from forecast_core.data import Freq, Panel
 from forecast_core.data.content import fingerprint, same_content
 from forecast_core.data.continuing import row_of_continuation
@@ -17,7 +17,7 @@ from forecast_core.data.instants import instant
 from forecast_core.data.ranges import ranges_of
 from forecast_core.errors import DataError, InvalidInputError, MissingFutureError, ShapeError, near_misses
 from forecast_core.validation import whole
-from forecast_traffic.graph.edges import adjacency_matrix, checked_edges, subgraph
+from forecast_traffic.graph.edges import adjacency_matrix, checked_edges, same_edges, subgraph
 from forecast_traffic.graph.windows import GraphWindows
 
 __all__ = ["GraphPanel"]
@@ -304,18 +304,25 @@ class GraphPanel:
         """This panel followed by `later`, which begins one step after the last known row, or after a row of
         pure future, and takes the place of what future is there.
 
-        Both have the same nodes, edges, channels, frequency, and kinds of weather and events. Raises
-        DataError or ShapeError naming what does not fit.
+        Both have the same nodes, in whatever order, channels, frequency, and kinds of weather and events, and
+        the same edges; a panel without any takes those of the other. Raises DataError or ShapeError naming
+        what does not fit.
         """
-        for name in ("node_ids", "channel_names", "freq", "weather_names"):
+        for name in ("channel_names", "freq", "weather_names"):
             if getattr(self, name) != getattr(later, name):
                 raise ShapeError(f"later.{name}", f"is {getattr(self, name)}", got=getattr(later, name))
-        for name in ("edge_index", "edge_weight"):
-            if not arrays_equal(getattr(self, name), getattr(later, name)):
-                raise DataError(f"later.{name}", "is that of the panel to be extended")
+        if self.node_ids != later.node_ids:
+            if set(self.node_ids) != set(later.node_ids):
+                raise ShapeError("later.node_ids", f"are {self.node_ids}, in any order", got=later.node_ids)
+            later = later.select_items(self.node_ids)
+        edges, other = (self.edge_index, self.edge_weight), (later.edge_index, later.edge_weight)
+        if not edges[0].size:
+            edges = other
+        elif other[0].size and not same_edges(edges, other):
+            raise DataError("later.edge_index", "is that of the panel to be extended, or has no edge")
         row = row_of_continuation(self, later)
         if not row:
-            return later
+            return replace(later, edge_index=edges[0], edge_weight=edges[1])
         joined: dict[str, Any] = {}
         for name in _OVER_TIME:
             mine, other = getattr(self, name), getattr(later, name)
@@ -325,6 +332,7 @@ class GraphPanel:
             if mine is not None:
                 joined[name] = np.concatenate([mine[:row], other])
         known = row + later.known_rows if later.known_rows else self.known_rows
+        joined |= {"edge_index": edges[0], "edge_weight": edges[1]}
         return replace(self, known=known if self.looks_ahead else None, **joined)
 
     def select_items(self, node_ids: Sequence[NodeId]) -> GraphPanel:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import re
+import warnings
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -15,12 +19,17 @@ from forecast_core.data import Freq, Panel
 from forecast_core.data.frames import as_frame, number_column, read_table, require_columns
 from forecast_core.data.instants import instant, instants
 from forecast_core.errors import DataError, InvalidInputError, MissingDependencyError, ShapeError
+from forecast_core.validation import numbers
 from forecast_traffic.graph.edges import edges_of, gaussian_kernel
 from forecast_traffic.graph.panel import GraphPanel, NodeId
 
 __all__ = ["distance_matrix", "from_tables", "read_adjacency", "read_network", "read_tables"]
 
 Path_ = str | PathLike[str]
+Matrix = np.ndarray | Sequence[Sequence[float]]
+
+# What files raise that are torn, damaged, or of another kind than their name says.
+_BROKEN = (OSError, EOFError, ValueError, RuntimeError, csv.Error, zlib.error, zipfile.BadZipFile)
 
 
 def from_tables(
@@ -71,8 +80,8 @@ def read_tables(values: Path_, edges: Path_, *, node: str = "node", **options: A
 def read_network(
     path: Path_,
     *,
-    adjacency: Path_ | np.ndarray | None = None,
-    distances: Path_ | np.ndarray | None = None,
+    adjacency: Path_ | Matrix | None = None,
+    distances: Path_ | Matrix | None = None,
     start: Any = None,
     freq: str | Freq = "5min",
     timestamp: str | None = None,
@@ -90,7 +99,8 @@ def read_network(
     a column a node; column `timestamp` where there is one. h5: a pandas frame, a column a node (needs h5py).
     start: time of the first row, where the file has no times. adjacency: a matrix or a file of one (csv
     without header, or the array "adj" of an npz); distances: a matrix, or a file of a table (from, to,
-    distance), which become weights by `gaussian_kernel` with `threshold`. Neither: no edges.
+    distance) with or without a header, which become weights by `gaussian_kernel` with `threshold`. Neither:
+    no edges.
 
     Raises DataError naming what the file lacks, InvalidInputError where both graphs are given.
     """
@@ -104,15 +114,14 @@ def read_network(
             raise DataError("start", "is given where the file holds no times", got=str(path))
         stamps = grid.range(instant("start", start), len(values))
     if distances is not None:
-        matrix = (
-            distances if isinstance(distances, np.ndarray) else distance_matrix(read_table(distances), ids)
-        )
+        matrix = _matrix("distances", distances, lambda path: _read_distances(path, ids))
         adjacency = gaussian_kernel(matrix, threshold=threshold)
     edge_index, edge_weight = np.zeros((2, 0), dtype=np.int64), np.zeros(0)
     if adjacency is not None:
-        matrix = adjacency if isinstance(adjacency, np.ndarray) else read_adjacency(adjacency)
+        matrix = _matrix("adjacency", adjacency, read_adjacency)
         if matrix.shape != (len(ids), len(ids)):
-            raise ShapeError("adjacency", f"has a row a node ({len(ids)})", got=matrix.shape)
+            given = "adjacency" if distances is None else "distances"
+            raise ShapeError(given, f"has a row a node ({len(ids)})", got=matrix.shape)
         edge_index, edge_weight = edges_of(matrix)
     return GraphPanel(
         values,
@@ -128,42 +137,107 @@ def read_network(
 
 
 def read_adjacency(path: Path_) -> np.ndarray:
-    """A matrix [node, node]: a csv without header, gzipped or not, or the array "adj" of an npz."""
+    """A matrix [node, node]: a csv without header, gzipped or not, or the array "adj" of an npz.
+
+    Raises DataError for a file that is missing, broken or holds something else.
+    """
     file = _existing(path)
     if file.suffix == ".npz":
         arrays = _read_npz(file)
         if "adj" not in arrays:
             raise DataError("adjacency", "holds an array 'adj'", got=f"{file}: {sorted(arrays)}")
         return arrays["adj"]
-    with gzip.open(file, "rt") if file.suffix == ".gz" else file.open() as lines:
-        try:
-            return np.loadtxt(lines, delimiter=",", ndmin=2)
-        except ValueError as error:
-            raise DataError("adjacency", f"is a table of numbers ({error})", got=str(file)) from error
+    try:
+        with warnings.catch_warnings(), _text(file) as lines:
+            warnings.simplefilter("error")  # numpy only warns of an empty file
+            matrix: np.ndarray = np.loadtxt(lines, delimiter=",", ndmin=2)
+    except (*_BROKEN, UserWarning) as error:
+        raise DataError("adjacency", f"is a table of numbers ({error})", got=str(file)) from error
+    return matrix
 
 
 def distance_matrix(frame: Any, node_ids: Sequence[NodeId]) -> np.ndarray:
     """Distances [node, node] of a frame with three columns: from, to, distance; infinite where none is given.
 
     Rows of other nodes are left out. A frame whose header is a first row (as files without header are read)
-    counts that row too. Raises DataError where there are not three columns or a distance is no number.
+    counts that row too, also where its reader renamed a repeated id. Raises DataError where there are not
+    three columns or a distance is no number.
     """
     table = as_frame(frame)
     if len(table.columns) != 3:
         raise DataError("distances", "has three columns: from, to, distance", got=list(table.columns))
+    rows: list[tuple[str, Sequence[Any]]] = [(f"row {k}", row) for k, row in enumerate(table.iter_rows())]
+    header = _first_row(table.columns, node_ids)
+    return _distances_of([*([] if header is None else [("the header", header)]), *rows], node_ids)
+
+
+def _first_row(names: Sequence[Any], node_ids: Sequence[NodeId]) -> Sequence[str] | None:
+    """The row that a reader took for names, as it was written; None where they are names.
+
+    Of a repeated name polars makes "name_duplicated_0" and pandas "name.1".
+    """
+    if not all(isinstance(name, str) for name in names):
+        return None
+    begin, end, distance = (re.sub(r"_duplicated_\d+$", "", name) for name in names)
+    if re.fullmatch(re.escape(begin) + r"\.\d+", end) and end not in map(str, node_ids):
+        end = begin
+    return (begin, end, distance) if _is_number(distance) else None
+
+
+def _read_distances(path: Path_, node_ids: Sequence[NodeId]) -> np.ndarray:
+    """Distances [node, node] of a file as for `distance_matrix`; rows of a csv are taken as they stand."""
+    file = _existing(path)
+    if not file.name.lower().endswith((".csv", ".csv.gz")):
+        return distance_matrix(read_table(file), node_ids)
+    try:
+        with _text(file) as lines:
+            reader = csv.reader(lines)
+            rows = [(f"line {reader.line_num}", row) for row in reader if row]
+    except _BROKEN as error:
+        raise DataError("distances", f"is a readable csv table ({error})", got=str(file)) from error
+    for place, row in rows:
+        if len(row) != 3:
+            raise DataError("distances", "has three columns: from, to, distance", place=place, got=row)
+    return _distances_of(rows, node_ids)  # a header names no nodes
+
+
+def _distances_of(rows: Iterable[tuple[str, Sequence[Any]]], node_ids: Sequence[NodeId]) -> np.ndarray:
+    """Distances [node, node] of rows (from, to, distance), each with its place."""
     where = {str(node): k for k, node in enumerate(node_ids)}
     matrix = np.full((len(where), len(where)), np.inf)
-    rows = [tuple(table.columns), *table.iter_rows()]
-    for number, (begin, end, distance) in enumerate(rows):
-        i, j = where.get(str(begin)), where.get(str(end))
+    for place, (begin, end, distance) in rows:
+        i, j = where.get(str(begin).strip()), where.get(str(end).strip())
         if i is None or j is None:
             continue
-        try:
-            matrix[i, j] = float(distance)
-        except ValueError as error:
-            place = f"row {number - 1}"
-            raise DataError("distances", "are numbers", place=place, got=repr(distance)) from error
+        if not _is_number(distance):
+            raise DataError("distances", "are numbers", place=place, got=repr(distance))
+        matrix[i, j] = float(distance)
     return matrix
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return not np.isnan(float(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def _matrix(argument: str, given: Path_ | Matrix, read: Callable[[Path_], np.ndarray]) -> np.ndarray:
+    """A matrix as it is given, or of the file that is named."""
+    if isinstance(given, str | PathLike):
+        return read(given)
+    if isinstance(given, np.ndarray | list | tuple):
+        return numbers(argument, given)
+    rule = "is a matrix [node, node], or the path of a file"
+    hint = "of a frame take to_numpy(), with rows and columns in the order of the nodes"
+    raise InvalidInputError(argument, rule, got=type(given).__name__, hint=hint)
+
+
+def _text(file: Path) -> TextIO:
+    """An open csv file, gzipped or not."""
+    if file.suffix.lower() == ".gz":
+        return gzip.open(file, "rt", encoding="utf-8-sig", newline="")
+    return file.open(encoding="utf-8-sig", newline="")
 
 
 def _positions(ids: Sequence[Any], where: dict[str, int], *, column: str) -> np.ndarray:
@@ -223,7 +297,7 @@ def _read_npz(file: Path) -> dict[str, np.ndarray]:
             for name in archive.namelist():
                 with archive.open(name) as member:
                     arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+    except _BROKEN as error:
         raise DataError("path", f"is an npz archive of plain arrays ({error})", got=str(file)) from error
     return arrays
 
@@ -236,12 +310,15 @@ def _values_of_hdf(file: Path) -> _Values:
         raise MissingDependencyError(
             "h5py", purpose="reading HDF5", install="pip install 'forecast-traffic[hdf]'"
         ) from error
-    with h5py.File(file, "r") as store:
-        group = next((g for g in store.values() if isinstance(g, h5py.Group) and "block0_values" in g), None)
-        if group is None:
-            raise DataError("path", "holds a pandas frame of numbers", got=str(file))
-        values = np.asarray(group["block0_values"])
-        names = np.asarray(group["block0_items"]).tolist()
-        stamps = np.asarray(group["axis1"]).astype("datetime64[ns]").astype("datetime64[us]")
-    ids = tuple(name.decode() if isinstance(name, bytes) else name for name in names)
+    try:
+        with h5py.File(file, "r") as store:
+            held = (g for g in store.values() if isinstance(g, h5py.Group) and "block0_values" in g)
+            group: Any = next(held, {})
+            values, names, index = (
+                np.asarray(group[name]) for name in ("block0_values", "block0_items", "axis1")
+            )
+    except (*_BROKEN, KeyError) as error:
+        raise DataError("path", f"holds a pandas frame of numbers ({error})", got=str(file)) from error
+    stamps = index.astype("datetime64[ns]").astype("datetime64[us]")
+    ids = tuple(name.decode() if isinstance(name, bytes) else name for name in names.tolist())
     return values[..., None], stamps, ids

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from forecast_core.config import ModelConfig
 from forecast_core.data import Freq
+from forecast_core.errors import InvalidInputError
 from forecast_traffic.configs import STMGTConfig
 from forecast_traffic.graph.clock import slots_of_day
 from forecast_traffic.graph.windows import GraphWindows
@@ -72,9 +73,12 @@ class STMGT(TrainedNetwork):
         """How much each window's node looks at the weather of each step [n, horizon], averaged over
         attentions, heads and tokens; the sum over steps is in 0..1, the rest being on nothing.
 
-        Raises NotFittedError, or DataError for data that is not like training; zeros where training had no
-        weather.
+        Raises NotFittedError, InvalidInputError for what is no windows, or DataError for data that is not
+        like training; zeros where training had no weather.
         """
+        if not isinstance(windows, GraphWindows):
+            hint = "panel.windows(context_length=..., horizon=...)"
+            raise InvalidInputError("windows", "are GraphWindows", got=type(windows).__name__, hint=hint)
         network, source, of, nodes = self._sourced(windows)
         assert isinstance(network, MultimodalTransformer)
         if network.weather is None:

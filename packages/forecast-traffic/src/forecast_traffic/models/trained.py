@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_core.training import TrainingOptions, fit_network, training_device
 from forecast_traffic.configs import NetworkConfig
+from forecast_traffic.graph.edges import same_edges
 from forecast_traffic.graph.panel import GraphPanel
 from forecast_traffic.graph.training_panel import TrainingPanel
 from forecast_traffic.graph.windows import GraphWindows
@@ -34,9 +36,11 @@ _VALIDATION_ORIGINS = 4_000  # more are thinned out evenly
 class TrainedNetwork(Predictor[GraphPanel]):
     """A network over all nodes at once, trained on windows of origins; authors write `_build`.
 
-    Windows come from every origin of the training rows whose horizon holds an observed value; if validation
-    rows follow them, its windows reach back into the training rows for context. A panel's nodes are matched
-    by id, in any order; all nodes of training are needed, since each may read the others.
+    Windows come from every origin of the training rows whose horizon holds an observed value. Validation
+    windows have all their targets after the last training row, or, of a panel that ends before training
+    begins, anywhere in it; where validation follows training, or overlaps it, training rows are their
+    context. A panel's nodes are matched by id, in any order; all nodes of training are needed, since each
+    may read the others.
     """
 
     accepts_windows = True
@@ -66,6 +70,7 @@ class TrainedNetwork(Predictor[GraphPanel]):
         levels = (np.arange(config.components) + 0.5) / config.components
         self._scaling = NetworkScaling.fit(panel, rows=rows, levels=levels, over=config.scaling)
         source = self._source(panel, origins)
+        times = panel.timestamps[max(int(origins.min()) + 1 - config.context_length, 0) : rows]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = self._build(self._anchors(panel, rows, levels))
@@ -77,7 +82,9 @@ class TrainedNetwork(Predictor[GraphPanel]):
             objective,
             options=TrainingOptions.of(config),
             seed=seed,
-            validation=None if validation is None else self._validation_source(panel, validation),
+            validation=None
+            if validation is None
+            else self._validation_source(panel, validation, fitted=times),
             run=run,
         )
         self._network = network.eval()
@@ -133,21 +140,41 @@ class TrainedNetwork(Predictor[GraphPanel]):
             raise DataError("data", "holds an observed value within some window's horizon")
         return panel, rows[useful]
 
-    def _validation_source(self, train: GraphPanel, validation: Any) -> OriginSource:
+    def _validation_source(self, train: GraphPanel, validation: Any, *, fitted: np.ndarray) -> OriginSource:
+        """Validation windows; of a panel, those without a target at the times `fitted` on, from `train`."""
+        held = validation.panel if isinstance(validation, GraphWindows) else validation
+        self._check(held)
         if isinstance(validation, GraphWindows):
             panel, rows = self._training_origins(validation)
+            panel = self._known.ordered(panel)[0]
         else:
-            follows = train.freq.shift(train.timestamps[train.known_rows - 1], 1) == validation.timestamps[0]
-            joined = train.extended(validation) if follows else validation
-            panel, rows = self._training_origins(joined)
-            if follows:
-                rows = rows[rows >= train.known_rows - 1]
-        if not len(rows):
-            raise ShapeError(
-                "validation", f"has at least horizon = {self.config.horizon} rows", got=len(validation)
+            panel, rows = self._held_back(train, self._known.ordered(held)[0], fitted)
+        return self._source(panel, rows[:: max(len(rows) // _VALIDATION_ORIGINS, 1)])
+
+    def _held_back(
+        self, train: GraphPanel, validation: GraphPanel, fitted: np.ndarray
+    ) -> tuple[GraphPanel, np.ndarray]:
+        """A validation panel, after what context `train` holds for it, and rows of its origins."""
+        config, times = self.config, validation.timestamps[: validation.known_rows]
+        overlaps = len(times) > 0 and times[0] <= fitted[-1] and fitted[0] <= times[-1]
+        scored = int((times > fitted[-1]).sum()) if overlaps else len(times)
+        if scored < config.horizon:
+            rule = f"has at least horizon = {config.horizon} rows that are not fitted on"
+            raise ShapeError("validation", rule, got=scored)
+        row = int(np.searchsorted(train.timestamps[: train.known_rows], times[0]))
+        if row and train.freq.shift(train.timestamps[0], row) == times[0]:
+            context = train.rows(max(row - config.context_length, 0), row)
+            validation = context.extended(
+                replace(validation, edge_index=train.edge_index, edge_weight=train.edge_weight)
             )
-        self._check(panel)
-        return self._source(self._known.ordered(panel)[0], rows[:: max(len(rows) // _VALIDATION_ORIGINS, 1)])
+        panel, rows = self._training_origins(validation)
+        if overlaps:
+            rows = rows[panel.timestamps[rows] >= fitted[-1]]
+            if not len(rows):
+                raise DataError(
+                    "validation", f"holds an observed value after {fitted[-1]}, the last fitted on"
+                )
+        return panel, rows
 
     def _source(
         self, panel: GraphPanel, origins: np.ndarray, *, extra: int = 0, ahead: int | None = None
@@ -257,15 +284,12 @@ class TrainedNetwork(Predictor[GraphPanel]):
 
     def _check_edges(self, panel: GraphPanel) -> None:
         ordered = self._known.ordered(panel)[0]
-        mine, other = (
-            sorted(zip(index[0].tolist(), index[1].tolist(), weight.tolist(), strict=True))
-            for index, weight in (self._edges, (ordered.edge_index, ordered.edge_weight))
-        )
-        if mine != other:
+        if not same_edges(self._edges, (ordered.edge_index, ordered.edge_weight)):
+            count = self._edges[0].shape[1]
             raise DataError(
                 "data.edge_index",
-                f"is the graph of training ({len(mine)} edges), or has no edge, which means the same",
-                got=f"{len(other)} edges",
+                f"is the graph of training ({count} edges), or has no edge, which means the same",
+                got=f"{ordered.edge_index.shape[1]} edges",
             )
 
     # storage

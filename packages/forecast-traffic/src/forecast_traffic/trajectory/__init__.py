@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from forecast_traffic.trajectory.following import FactorTracker as FactorTracker
     from forecast_traffic.trajectory.models.calibrated import calibrate_ellipses as calibrate_ellipses
+    from forecast_traffic.trajectory.overlap import shares_points as shares_points
     from forecast_traffic.trajectory.protocols import (
         Protocol as Protocol,
         available_protocols as available_protocols,
@@ -39,6 +40,7 @@ _EXPORTS = {
     "features": ("motion_features", "neighbour_features", "with_features"),
     "following": ("FactorTracker",),
     "models.calibrated": ("calibrate_ellipses",),
+    "overlap": ("shares_points",),
     "protocols": ("Protocol", "available_protocols", "protocol"),
     "report": ("write_track_report",),
     "sample": ("sample_tracks",),

@@ -30,7 +30,10 @@ class TrackConfig(ModelConfig):
     """Options of every trajectory model."""
 
     context_length: Annotated[int, Search(2, 24)] = Field(
-        default=8, ge=1, description="points of history read at most, the last known one among them"
+        default=8,
+        ge=1,
+        description="points of history read at most, the last known one among them; as many as the model "
+        "needs, where that is more",
     )
     horizon: int = Field(default=12, ge=1, description="steps ahead")
     dt: float | None = Field(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+import zlib
+from collections import Counter
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -18,6 +21,7 @@ __all__ = ["read_eth_ucy", "read_kitti", "read_ngsim"]
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
+_TEXT, _LABELS = (".txt",), (".txt", ".txt.gz")
 _FOOT = 0.3048  # metres
 _NGSIM_CLASSES = {1: "motorcycle", 2: "car", 3: "truck"}
 
@@ -33,18 +37,21 @@ def read_eth_ucy(
     """Pedestrians of ETH/UCY: text with columns frame, pedestrian, x, y in metres, a file a scene.
 
     path: a file, a folder of .txt files, or several files. Frames are numbered in steps of the smallest
-    difference in a file, `dt` seconds each (2.5 Hz). Tracks are called "file/pedestrian". Raises DataError
-    for a file that is missing or holds something else; see `Tracks.from_rows` for the rest.
+    difference in a file, `dt` seconds each (2.5 Hz). A scene is called by the file's name up to its first
+    dot, and by as much of its path as it takes where that is not its own; tracks "scene/pedestrian". Raises
+    DataError for a file that is missing, given twice or holds something else; see `Tracks.from_rows` for the
+    rest.
     """
     scenes, ids, frames, xy = [], [], [], []
-    for file in _files(path, (".txt",)):
+    files = _files(path, _TEXT)
+    for file, scene in zip(files, _scenes(files, _TEXT), strict=True):
         table = _numbers(file, columns=4)
         numbers, place = np.unique(table[:, 0], return_inverse=True)
         step = np.diff(numbers).min() if len(numbers) > 1 else 1.0
         at = (numbers - numbers[0]) / step
         if not np.allclose(at, np.round(at), atol=1e-6):
             raise DataError("path", f"has frames in steps of {step:g}", place=str(file))
-        scenes += [_scene(file)] * len(table)
+        scenes += [scene] * len(table)
         ids.append(table[:, 1])
         frames.append(np.round(at)[place])
         xy.append(table[:, 2:])
@@ -79,7 +86,7 @@ def read_kitti(
     singles: Singles = "drop",
     max_speed: float | None = 100.0,
 ) -> Tracks:
-    """Objects of KITTI tracking labels at 10 Hz, a file (.txt or .txt.gz) a sequence.
+    """Objects of KITTI tracking labels at 10 Hz, a file (.txt or .txt.gz) a sequence, and so a scene.
 
     x and y are the camera frame's x (to the right) and z (ahead) in metres, as the moving camera sees them:
     ego motion is NOT removed, so motion is relative to the recording car. Column "heading": direction of the
@@ -89,14 +96,15 @@ def read_kitti(
     scenes: list[str] = []
     kinds: list[str] = []
     parts = []
-    for file in _files(path, (".txt", ".txt.gz")):
+    files = _files(path, _LABELS)
+    for file, scene in zip(files, _scenes(files, _LABELS), strict=True):
         text = _texts(file, columns=17)
         text = text[np.isin(text[:, 2], list(classes))]
         try:
             parts.append(text[:, [0, 1, 13, 15, 16]].astype(np.float64))
         except ValueError as error:
             raise DataError("path", f"holds KITTI tracking labels ({error})", got=str(file)) from error
-        scenes += [_scene(file)] * len(text)
+        scenes += [scene] * len(text)
         kinds += text[:, 2].tolist()
     table = np.concatenate(parts)
     if not len(table):
@@ -174,8 +182,33 @@ def _files(path: Paths, endings: tuple[str, ...]) -> list[Path]:
     return files
 
 
-def _scene(file: Path) -> str:
-    return file.name.partition(".")[0]
+def _scenes(files: Sequence[Path], endings: tuple[str, ...]) -> list[str]:
+    """A name of its own for each file, as short as can be: see `_names`. DataError for a file given twice."""
+    names = [_names(file, endings) for file in files]
+    chosen = [0] * len(files)
+    while True:
+        scenes = [of_file[k] for of_file, k in zip(names, chosen, strict=True)]
+        count = Counter(scenes)
+        alike = [k for k, scene in enumerate(scenes) if count[scene] > 1]
+        if not alike:
+            return scenes
+        longer = [k for k in alike if chosen[k] + 1 < len(names[k])]
+        if not longer:
+            twice = " and ".join(str(file) for file in files if _names(file, endings) == names[alike[0]])
+            raise DataError("path", "names each recording once", got=twice)
+        for k in longer:
+            chosen[k] += 1
+
+
+def _names(file: Path, endings: tuple[str, ...]) -> list[str]:
+    """What a file may be called, shortest first: what stands before the first dot of its name; all but its
+    ending; that with one folder after another before it.
+    """
+    *folders, name = Path(os.path.abspath(file)).parts
+    ending = max((end for end in endings if name.endswith(end)), key=len, default="")
+    whole = name.removesuffix(ending)
+    within = ["/".join([*folders[k:], whole]) for k in range(len(folders) - 1, 0, -1)]
+    return [name.partition(".")[0], whole, *within]
 
 
 def _numbers(file: Path, *, columns: int) -> np.ndarray:
@@ -197,6 +230,6 @@ def _load(file: Path, dtype: Any) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # numpy only warns of an empty file
             table: np.ndarray = np.loadtxt(file, dtype=dtype, ndmin=2)
-    except (ValueError, UserWarning, OSError, UnicodeDecodeError) as error:
+    except (ValueError, UserWarning, OSError, EOFError, zlib.error) as error:
         raise DataError("path", f"holds rows of one length ({error})", got=str(file)) from error
     return table

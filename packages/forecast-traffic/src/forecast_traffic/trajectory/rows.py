@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from forecast_core.errors import DataError, ShapeError
+from forecast_core.errors import DataError, InvalidInputError, ShapeError
+from forecast_core.validation import numbers
+from forecast_traffic.trajectory.checks import is_number, one_of, step_seconds
 from forecast_traffic.trajectory.tracks import Gaps, Singles, TrackId, Tracks
 
 __all__ = ["tracks_from_rows"]
@@ -30,31 +32,36 @@ def tracks_from_rows(
     max_speed: float | None,
 ) -> Tracks:
     """See `Tracks.from_rows`."""
-    if not (isinstance(dt, int | float | np.number) and np.isfinite(dt) and dt > 0):
-        raise DataError("dt", "is a number of seconds above 0", got=dt)
-    ids = np.asarray(track_ids)
+    dt = step_seconds("dt", dt)
+    one_of("gaps", gaps, Gaps)
+    one_of("singles", singles, Singles)
+    if max_speed is not None and not (is_number(max_speed) and max_speed > 0):
+        raise InvalidInputError("max_speed", "is a number of m/s above 0, or None", got=repr(max_speed))
+    ids = _ids_of_one_kind(track_ids)
     rows = len(ids)
     if not rows:
         raise ShapeError("track_ids", "has at least one row")
-    scene_ids, scene = _codes(scenes if scenes is not None else ["scene"] * rows)
+    if scenes is not None and np.shape(scenes) != (rows,):
+        raise ShapeError("scenes", f"has one entry a row ({rows})", got=np.shape(scenes))
+    scene_ids, scene = _codes(np.full(rows, "scene") if scenes is None else np.asarray(scenes).astype(str))
     kinds, local = _codes(ids)
     item_ids, track = _item_ids(kinds, local, scene_ids if scenes is not None else None, scene)
-    given = {"frames": np.asarray(frames), "x": np.asarray(x), "y": np.asarray(y), **(columns or {})}
+    given = {"frames": np.asarray(frames), "x": numbers("x", x), "y": numbers("y", y), **(columns or {})}
     for name, values in given.items():
         if np.shape(values) != (rows,):
             raise ShapeError(name, f"has one entry a row ({rows})", got=np.shape(values))
-    numbers = _whole_frames(given["frames"], track, item_ids)
+    whole = _whole_frames(given["frames"], track, item_ids)
 
     def place(row: int) -> str:
-        return f"row {row} (track {item_ids[track[row]]!r}, frame {numbers[row]})"
+        return f"row {row} (track {item_ids[track[row]]!r}, frame {whole[row]})"
 
     for name in ("x", "y"):
-        values = np.asarray(given[name], dtype=np.float64)
+        values = given[name]
         wrong = np.flatnonzero(~np.isfinite(values))
         if len(wrong):
             raise DataError(name, "is finite", place=place(int(wrong[0])), got=values[wrong[0]])
     order = np.argsort(track, kind="stable")
-    _check_order(numbers, track, order, place)
+    _check_order(whole, track, order, place)
     counts = np.bincount(track)
     alone = np.flatnonzero(counts == 1)
     if len(alone):
@@ -69,13 +76,13 @@ def tracks_from_rows(
         if len(alone) == len(counts):
             raise ShapeError("track_ids", "name a track of at least two points")
         order = order[counts[track[order]] > 1]
-    xy = np.stack([np.asarray(given[n], dtype=np.float64) for n in ("x", "y")], axis=1)
-    _check_steps(xy, numbers, track, order, place, dt=float(dt), gaps=gaps, max_speed=max_speed)
+    xy = np.stack([given["x"], given["y"]], axis=1)
+    _check_steps(xy, whole, track, order, place, dt=dt, gaps=gaps, max_speed=max_speed)
     kept, first = np.unique(track[order], return_index=True)
     labels = {"classes": classes, "scenarios": scenarios}
     return Tracks(
         xy=xy[order],
-        frames=numbers[order],
+        frames=whole[order],
         offsets=np.append(first, len(order)),
         item_ids=tuple(item_ids[k] for k in kept.tolist()),
         dt=dt,
@@ -83,10 +90,33 @@ def tracks_from_rows(
         scene_ids=scene_ids,
         start=start,
         columns={
-            name: np.asarray(column, dtype=np.float64)[order] for name, column in (columns or {}).items()
+            name: numbers(f"columns[{name!r}]", column)[order] for name, column in (columns or {}).items()
         },
         **{n: _label(n, v, track, order, first, place) for n, v in labels.items()},
     )
+
+
+def _ids_of_one_kind(track_ids: Sequence[TrackId] | np.ndarray) -> np.ndarray:
+    """Ids [row] as texts or as numbers; DataError where there are both, or something else."""
+    ids = np.asarray(track_ids)
+    if ids.ndim != 1:
+        raise ShapeError("track_ids", "has one id a row", got=ids.shape)
+    if isinstance(track_ids, np.ndarray) and ids.dtype.kind != "O":
+        return ids
+    given = list(track_ids)
+    text = [isinstance(each, str) for each in given]
+    if any(text) and not all(text):
+        row = text.index(not text[0])
+        rule = "are all texts, or all whole numbers"
+        got = f"{given[row]!r} after {given[0]!r}"
+        raise DataError("track_ids", rule, place=f"row {row}", got=got)
+    found = np.asarray(given)
+    if found.dtype.kind == "O":
+        row = next((k for k, each in enumerate(given) if not isinstance(each, int | np.integer)), -1)
+        if row >= 0:
+            got = repr(given[row])
+            raise DataError("track_ids", "are texts or whole numbers", place=f"row {row}", got=got)
+    return found
 
 
 def _codes(values: Sequence[Any] | np.ndarray) -> tuple[tuple[Any, ...], np.ndarray]:

@@ -17,6 +17,7 @@ from forecast_core.data.frames import (
     time_column,
 )
 from forecast_core.errors import DataError, InvalidInputError
+from forecast_traffic.trajectory.checks import step_seconds
 from forecast_traffic.trajectory.tracks import Gaps, Singles, Tracks
 
 __all__ = ["read_rows", "read_table", "tracks_from_frame", "tracks_to_frame"]
@@ -49,6 +50,7 @@ def tracks_from_frame(
     Raises DataError for a missing column or a time off the grid; see `Tracks.from_rows` for the rest.
     """
     table = as_frame(frame)
+    dt = None if dt is None else step_seconds("dt", dt)
     wanted = dict(columns) if isinstance(columns, Mapping) else {name: name for name in columns}
     given = {"track_id": track_id, "x": x, "y": y, "frame_number": frame_number, "timestamp": timestamp}
     given |= {"scene": scene, "category": category, "scenario": scenario}
@@ -142,8 +144,6 @@ def _frames_of_times(
     if not len(seconds):
         return seconds, dt or 1.0, start
     step = _commonest_step(name, seconds) if dt is None else dt
-    if not (np.isfinite(step) and step > 0):
-        raise DataError("dt", "is a number of seconds above 0", got=step)
     frames = (seconds - seconds.min()) / step
     off = np.flatnonzero(np.abs(frames - np.round(frames)) > _OFF_GRID)
     if len(off):

@@ -15,6 +15,8 @@ from forecast_core.data import Freq
 from forecast_core.data.content import fingerprint, same_content
 from forecast_core.data.instants import instant
 from forecast_core.errors import DataError, InvalidInputError, ShapeError, near_misses
+from forecast_core.validation import numbers
+from forecast_traffic.trajectory.checks import is_number, step_seconds, whole_numbers
 from forecast_traffic.trajectory.windows import TrackWindows
 
 __all__ = ["Gaps", "Singles", "TrackId", "Tracks"]
@@ -22,6 +24,8 @@ __all__ = ["Gaps", "Singles", "TrackId", "Tracks"]
 TrackId = int | str
 Gaps = Literal["refuse", "keep"]
 Singles = Literal["refuse", "drop"]
+
+_OF_FRAMES = ("track_id", "scene", "frame", "seconds", "timestamp", "x", "y")  # columns of `to_frame`
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,7 +38,8 @@ class Tracks:
     `scene_ids` of the recording it is from; only tracks of one scene meet. start: clock time (UTC) of
     frame 0; None: recordings without a clock, each counted from its own beginning. classes and
     scenarios: a label a track ("car", "merging"). columns: name -> [row], further numbers of each row, such
-    as "lane", "speed" (m/s), "heading" (radians) or weather; NaN where missing.
+    as "lane", "speed" (m/s), "heading" (radians) or weather; NaN where missing. Their names are none of
+    `to_frame`'s own.
 
     Build tracks by `from_rows`, `from_frame` or a reader: these also refuse gaps, single points and units
     mixed up. Here DataError or ShapeError name what breaks the rules above.
@@ -54,16 +59,16 @@ class Tracks:
 
     def __post_init__(self) -> None:
         count = len(self.item_ids)
-        self._put("xy", frozen(np.asarray(self.xy, dtype=np.float64)))
-        self._put("frames", frozen(np.asarray(self.frames, dtype=np.int64)))
-        self._put("offsets", frozen(np.asarray(self.offsets, dtype=np.int64)))
+        self._put("xy", frozen(numbers("xy", self.xy)))
+        self._put("frames", whole_numbers("frames", self.frames))
+        self._put("offsets", whole_numbers("offsets", self.offsets))
         scenes = np.zeros(count, dtype=np.int64) if self.scenes is None else self.scenes
-        self._put("scenes", frozen(np.asarray(scenes, dtype=np.int64)))
-        self._put("item_ids", tuple(self.item_ids))
+        self._put("scenes", whole_numbers("scenes", scenes))
+        self._put("item_ids", tuple(i.item() if isinstance(i, np.generic) else i for i in self.item_ids))
         self._put("scene_ids", tuple(self.scene_ids))
         if self.start is not None:
             self._put("start", instant("start", self.start))
-        columns = {n: frozen(np.asarray(c, dtype=np.float64)) for n, c in sorted(self.columns.items())}
+        columns = {n: frozen(numbers(f"columns[{n!r}]", c)) for n, c in sorted(self.columns.items())}
         self._put("columns", columns)
         self._check()
 
@@ -71,12 +76,10 @@ class Tracks:
         object.__setattr__(self, name, value)
 
     def _check(self) -> None:
-        rows, count = len(self.xy), len(self.item_ids)
-        if self.xy.shape != (rows, 2) or not rows:
+        if self.xy.ndim != 2 or self.xy.shape[1] != 2 or not len(self.xy):
             raise ShapeError("xy", "is [row, 2] with at least one row", got=self.xy.shape)
-        if not (isinstance(self.dt, int | float | np.number) and np.isfinite(self.dt) and self.dt > 0):
-            raise DataError("dt", "is a number of seconds above 0", got=self.dt)
-        self._put("dt", float(self.dt))
+        rows, count = len(self.xy), len(self.item_ids)
+        self._put("dt", step_seconds("dt", self.dt))
         ends = self.offsets
         if ends.shape != (count + 1,) or ends[0] != 0 or ends[-1] != rows or (np.diff(ends) < 1).any():
             raise ShapeError("offsets", f"rise from 0 to {rows}, one a track and the end", got=ends.shape)
@@ -86,9 +89,18 @@ class Tracks:
         for name, (values, expected) in shapes.items():
             if np.shape(values) != (expected,):
                 raise ShapeError(name, f"has {expected} entries", got=np.shape(values))
+        for k, item in enumerate(self.item_ids):
+            if isinstance(item, bool) or not isinstance(item, int | str):
+                raise DataError("item_ids", "are texts or whole numbers", place=f"track {k}", got=repr(item))
         if len(set(self.item_ids)) != count:
             twice = next(i for k, i in enumerate(self.item_ids) if i in self.item_ids[:k])
             raise DataError("item_ids", "are distinct", got=f"{twice!r} twice")
+        taken = next((name for name in self.columns if name in _OF_FRAMES), None)
+        if taken is not None:
+            hint = f"call it otherwise, as by columns={{'own_{taken}': '{taken}'}}"
+            raise DataError(
+                "columns", f"have names that are none of {_OF_FRAMES}", got=repr(taken), hint=hint
+            )
         scenes = np.asarray(self.scenes)
         if not ((scenes >= 0) & (scenes < len(self.scene_ids))).all():
             raise DataError("scenes", f"are positions in scene_ids {self.scene_ids}")
@@ -159,7 +171,7 @@ class Tracks:
 
         item_ids: a name a track; default: 0, 1, ... Raises ShapeError or DataError.
         """
-        xy = np.asarray(xy)
+        xy = numbers("xy", xy)
         if xy.ndim != 3 or xy.shape[2] != 2:
             raise ShapeError("xy", "is [track, time, 2]", got=xy.shape)
         tracks, points, _ = xy.shape
@@ -309,7 +321,8 @@ class Tracks:
         An origin is the last known row. context_length: rows of history at most, the origin among them; None:
         all. min_context: rows of history at least; default `context_length`, or 1. horizon: rows to predict,
         always needed; all in steps or as timedelta. origins: times as in `timeline`; default: every
-        `stride`-th frame. Raises InvalidInputError for lengths below 1, ShapeError where nothing fits.
+        `stride`-th frame. Raises InvalidInputError for lengths below 1, ShapeError where nothing fits or for
+        an origin before or after all rows.
         """
         return TrackWindows.rolling(
             self,
@@ -325,7 +338,7 @@ class Tracks:
 
         ShapeError if none are left.
         """
-        low = -np.inf if start is None else self._frame("start", start)
+        low: float = -np.inf if start is None else self._frame("start", start)
         high = np.inf if stop is None else self._frame("stop", stop)
         keep = (self.frames >= low) & (self.frames < high)
         if not keep.any():
@@ -339,7 +352,7 @@ class Tracks:
             at = np.searchsorted(self.timeline, instant(argument, time))
             frames = np.unique(self.frames)
             return int(frames[at]) if at < len(frames) else int(frames[-1]) + 1
-        if not isinstance(time, int | float | np.number) or isinstance(time, bool):
+        if not (is_number(time) and np.isfinite(time)):
             raise InvalidInputError(argument, "is a frame: these tracks have no clock", got=repr(time))
         return int(np.ceil(time))
 

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from forecast_core.arrays import positions
+from forecast_core.data.instants import instants
 from forecast_core.errors import InvalidInputError, ShapeError
 from forecast_core.validation import whole
+from forecast_traffic.trajectory.checks import whole_numbers
 
 if TYPE_CHECKING:
     from forecast_traffic.trajectory.tracks import Tracks
@@ -69,7 +71,14 @@ class TrackWindows:
         if origins is None:
             fits &= (data.frames - data.frames.min()) % stride == 0
         else:
-            fits &= np.isin(data.times(data.frames), np.atleast_1d(origins))
+            fits &= np.isin(data.times(data.frames), _checked_origins(data, origins))
+        if not fits.any():
+            points = f"{least} points of a track up to it and {ahead} after it, without a gap"
+            if origins is None:
+                raise ShapeError("stride", f"meets a frame with {points}", got=stride)
+            raise ShapeError(
+                "origins", f"hold one with {points}", got=f"{len(np.atleast_1d(origins))} without"
+            )
         return cls(data, np.flatnonzero(fits), longest, ahead)
 
     @classmethod
@@ -204,3 +213,14 @@ class TrackWindows:
             return None
         of: np.ndarray = np.unique(self.data.scenarios, return_inverse=True)[1][self.tracks]
         return of
+
+
+def _checked_origins(data: Tracks, origins: np.ndarray) -> np.ndarray:
+    """Origins [k] in the unit of the timeline; ShapeError for one before or after all rows."""
+    read = whole_numbers if data.start is None else instants
+    times, timeline = np.atleast_1d(read("origins", origins)), data.timeline
+    outside = np.flatnonzero((times < timeline[0]) | (times > timeline[-1]))
+    if len(outside):
+        rule, place = f"lie in {timeline[0]}..{timeline[-1]}", f"origin {outside[0]}"
+        raise ShapeError("origins", rule, place=place, got=times[outside[0]])
+    return times

@@ -109,8 +109,11 @@ class Calibrated(Predictor[Tracks]):
     def _windows(self, data: Any) -> TrackWindows:
         if isinstance(data, TrackWindows):
             return data
-        context, horizon = self.config.context_length, self.config.horizon
-        return cast(Tracks, data).windows(context_length=context, horizon=horizon)
+        return cast(Tracks, data).windows(context_length=self._history(data), horizon=self.config.horizon)
+
+    def _history(self, data: Tracks) -> int:
+        """Points of a whole history: as configured, and never fewer than the model needs."""
+        return max(self.config.context_length, self.model._context_rows(data) or 1)
 
     def _calibrate(self, windows: TrackWindows, seed: int) -> None:
         if len(windows) > _PATHS:
@@ -154,15 +157,15 @@ class Calibrated(Predictor[Tracks]):
         known = self._followed[1] if self._followed is not None and self._followed[0]() is data else {}
         coverage, rate = self.config.coverage, self.config.learning_rate
         first, last = data.run_of_row
-        row = np.arange(len(data.frames))
-        told = (row - first + 1 >= self.config.context_length) & (row < last)
+        row, history = np.arange(len(data.frames)), self._history(data)
+        told = (row - first + 1 >= history) & (row < last)
         for scene in scenes:
             if scene in known:
                 continue
             tracker = FactorTracker(self._factors, coverage=coverage, rate=rate)
             rows = np.flatnonzero(told & (data.scene_of_row == scene))
             for part in _whole_moments(rows, data.frames):
-                windows = TrackWindows(data, part, self.config.context_length, len(self._factors))
+                windows = TrackWindows(data, part, history, len(self._factors))
                 prediction = self._paths(self.model.predict_windows(windows))
                 came = _came(data, part, windows.horizon)
                 follow(tracker, prediction, came, data.frames[part], coverage=coverage)

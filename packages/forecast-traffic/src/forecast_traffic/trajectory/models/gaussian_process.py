@@ -59,7 +59,7 @@ class GaussianProcess(TrackPredictor):
             self._learn(windows, self._moments)
 
     def _learn(self, windows: TrackWindows, known: WindowMoments | None) -> None:
-        length, steps, dt = max(self.config.context_length, self.least_rows), windows.horizon, windows.data.dt
+        length, steps, dt = self.longest_history, windows.horizon, windows.data.dt
         fresh = window_moments(windows, length)
         if fresh is None and known is None:
             raise ShapeError("data", f"holds a window with {length} points of history")

@@ -39,7 +39,7 @@ class InteractionTransformer(NetworkPredictor):
     def _build(self) -> nn.Module:
         config = self.config
         return InteractionNetwork(
-            length=self._length,
+            length=self.longest_history,
             horizon=config.horizon,
             modes=config.modes,
             events=len(EVENTS),

@@ -80,7 +80,7 @@ class Kalman(TrackPredictor):
             self._learn(windows, self._moments)
 
     def _learn(self, windows: TrackWindows, known: WindowMoments | None) -> None:
-        length = max(self.config.context_length, self.least_rows)
+        length = self.longest_history
         points, dt = length + windows.horizon, windows.data.dt
         fresh = window_moments(windows, length)
         if fresh is None and known is None:

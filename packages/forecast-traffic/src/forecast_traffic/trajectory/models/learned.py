@@ -62,10 +62,6 @@ class NetworkPredictor(TrackPredictor):
         """The horizon trained for."""
         return int(self.config.horizon)
 
-    @property
-    def _length(self) -> int:
-        return max(self.config.context_length, self.least_rows)
-
     # fitting
 
     def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
@@ -102,7 +98,7 @@ class NetworkPredictor(TrackPredictor):
     def _source(self, windows: TrackWindows, *, labelled: bool) -> PathSource:
         return PathSource(
             windows,
-            length=self._length,
+            length=self.longest_history,
             radius=self.radius,
             limit=self.limit,
             labelled=labelled,

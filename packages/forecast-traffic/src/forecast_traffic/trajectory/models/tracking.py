@@ -33,6 +33,11 @@ class TrackPredictor(Predictor[Tracks]):
         return 2
 
     @property
+    def longest_history(self) -> int:
+        """Points of history read at most: as configured, and never fewer than the model needs."""
+        return max(int(self.config.context_length), self.least_rows)
+
+    @property
     def longest_horizon(self) -> int | None:
         """Steps that the model can predict at most; None: any number."""
         return None
@@ -45,7 +50,7 @@ class TrackPredictor(Predictor[Tracks]):
         assert horizon is not None  # the configuration has one
         self._check_step(data)
         self._check_horizon(horizon)
-        windows = TrackWindows.at_ends(data, context_length=self.config.context_length, horizon=horizon)
+        windows = TrackWindows.at_ends(data, context_length=self.longest_history, horizon=horizon)
         short = windows.lengths < self.least_rows
         if not short.any():
             return self._answer(windows)
@@ -74,6 +79,9 @@ class TrackPredictor(Predictor[Tracks]):
                 got=self._refusal(int(windows.lengths[at])),
             )
         return self._answer(windows)
+
+    def _context_rows(self, data: Tracks) -> int | None:
+        return self.longest_history
 
     def _refusal(self, length: int) -> str:
         return f"{length} points in a row before the origin, {self.spec.id} needs {self.least_rows}"
@@ -107,16 +115,15 @@ class TrackPredictor(Predictor[Tracks]):
                 raise ShapeError("data", rule)
             return data.take(usable)
         windows: TrackWindows = data.windows(
-            context_length=max(self.config.context_length, self.least_rows),
+            context_length=self.longest_history,
             horizon=self.config.horizon,
             min_context=self.least_rows,
         )
         return windows
 
     def _contexts(self, windows: TrackWindows) -> tuple[np.ndarray, np.ndarray]:
-        """Histories [n, L, 2] of at most the configured length, and how many points each has [n]."""
-        longest = max(self.config.context_length, self.least_rows)
-        lengths = np.minimum(windows.lengths, longest)
+        """Histories [n, L, 2] of at most `longest_history` points, and how many each has [n]."""
+        lengths = np.minimum(windows.lengths, self.longest_history)
         return windows.contexts(int(lengths.max()))[0], lengths
 
 
