@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import forecast_core as fc
-from forecast_core.errors import DataError, ShapeError
+from forecast_core.errors import DataError, LeakError, ShapeError
 from forecast_finance import Bars, random_walk
 from forecast_finance.models.ensemble import Ensemble
 
@@ -69,3 +69,18 @@ def test_errors_of_validation_name_it(model: str) -> None:
     early = random_walk(rows=60).windows()
     with pytest.raises(ShapeError, match=r"validation at window 0 \(S0\): leaves 60 bars up to each origin"):
         fc.create_model(model, **MODELS[model]).fit(train, validation=early)
+
+
+@pytest.mark.parametrize("model", ["finance/ridge", "finance/lightgbm"])
+def test_returns_learned_from_are_not_validated_on(model: str) -> None:
+    bars = random_walk(rows=400, symbols=2)
+    train, cut = bars.between(None, bars.timeline[250]), bars.timeline[250]
+    honest, generous = (
+        fc.create_model(model, **MODELS[model]).fit(train, validation=held).predict(bars)
+        for held in (bars.between(bars.timeline[249], None), bars)
+    )
+    np.testing.assert_array_equal(honest.variance(), generous.variance())
+    with pytest.raises(ShapeError, match="has a window after"):
+        fc.create_model(model, **MODELS[model]).fit(train, validation=bars.between(None, bars.timeline[255]))
+    with pytest.raises(LeakError):
+        fc.create_model(model, **MODELS[model]).fit(train, validation=bars.between(bars.timeline[100], cut))

@@ -325,6 +325,5 @@ def test_photos_fitted_on_are_neither_scored_nor_validated_on(tmp_path: Path, na
             fc.backtest([each], photos, start=20, metrics=["mcc"])
         with pytest.raises(LeakError):
             robustness(each, photos)
-    if name == "roadwork":
-        with pytest.raises(LeakError, match=r"20 of 30 photos, the first at 0 .*, are fitted on"):
-            model.fit(photos.take(range(30)), validation=photos.take(range(10, 40)))
+    with pytest.raises(LeakError, match="validation holds some of the data that is fitted on"):
+        model.fit(photos.take(range(30)), validation=photos.take(range(29, 40)))

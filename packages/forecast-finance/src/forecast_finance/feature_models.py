@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from forecast_core.artifacts import State
+from forecast_core.data.overlap import unseen
 from forecast_core.errors import DataError, ShapeError
 from forecast_finance.bar_windows import BarWindows
 from forecast_finance.bars import Bars
@@ -52,10 +53,21 @@ def known_targets(data: Bars | BarWindows, *, context_length: int, argument: str
 
 
 def validation_targets(validation: Bars | BarWindows, *, like: BarWindows, context_length: int) -> BarWindows:
-    """Windows to validate on, of bars with the horizons and interval of those learned from."""
+    """Windows to validate on, of bars with the horizons and interval of those learned from.
+
+    Bars of a symbol that is learned from, of the time that is, are context only; windows are taken as given.
+    """
     bars = validation.data if isinstance(validation, BarWindows) else validation
     check_alike("validation", bars, horizons=like.data.horizons, interval=like.data.interval)
-    return known_targets(validation, context_length=context_length, argument="validation")
+    windows = known_targets(validation, context_length=context_length, argument="validation")
+    if isinstance(validation, BarWindows):
+        return windows
+    kept = unseen(windows, like)
+    if not len(kept):
+        rule = f"has a window after {like.label_ends.max()}, when the last return learned from is earned"
+        raise ShapeError("validation", rule, got=f"origins up to {windows.origins.max()}")
+    assert isinstance(kept, BarWindows)
+    return kept
 
 
 def check_alike(argument: str, bars: Bars, *, horizons: Sequence[int], interval: np.timedelta64) -> None:

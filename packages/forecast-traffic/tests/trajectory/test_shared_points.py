@@ -1,4 +1,4 @@
-"""Points in common: the same track at the same time, however a set was cut, thinned or ordered."""
+"""Points in common: a track at one time and place, however a set was cut, thinned or ordered."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings, strategies as st
 
+import forecast_core as fc
+from forecast_core.errors import LeakError
 from forecast_traffic.trajectory import Tracks, sample_tracks, shares_points
 from forecast_traffic.trajectory.strategies import tracks
 
@@ -15,12 +18,12 @@ quick = settings(max_examples=80, deadline=None)
 
 
 def points(data: Tracks) -> set[tuple[Any, ...]]:
-    """Scene, id and time of every point, one by one."""
+    """Scene, id, time and place of every point, one by one."""
     found = set()
     for k, item in enumerate(data.item_ids):
         scene = data.scene_ids[np.asarray(data.scenes)[k]]
         for row in range(data.offsets[k], data.offsets[k + 1]):
-            found.add((scene, item, data.times(data.frames[row : row + 1])[0]))
+            found.add((scene, item, data.times(data.frames[row : row + 1])[0], *data.xy[row].tolist()))
     return found
 
 
@@ -48,7 +51,8 @@ def test_parts_before_and_after_a_time_share_nothing(data: Tracks, cut: int) -> 
 def test_what_is_thinned_or_in_another_order_still_shares(data: Tracks, every: int) -> None:
     assume((data.frames % every == 0).any())
     other = data.thinned(every).select_items(data.thinned(every).item_ids[::-1])
-    assert shares_points(data, replace(other, xy=other.xy + 1.0))
+    assert shares_points(data, other)
+    assert not shares_points(data, replace(other, xy=other.xy + 1.0))
     assert shares_points(other.without_clock(), data.without_clock())
 
 
@@ -70,3 +74,14 @@ def test_times_of_two_clocks_are_compared_and_frames_where_one_has_none() -> Non
     assert not shares_points(data, replace(data, start=data.start + np.timedelta64(1, "D")))  # type: ignore[operator]
     assert shares_points(data, data.without_clock())
     assert not shares_points(data, replace(data.without_clock(), frames=data.frames + 10_000))
+
+
+@pytest.mark.parametrize("name", ["constant-velocity", "kalman"])
+def test_validation_shares_no_point_with_what_is_fitted_on(name: str) -> None:
+    data, model = sample_tracks(items=8), fc.create_model(f"trajectory/{name}", horizon=5)
+    for held in (data.select_items(data.item_ids[:2]), data.between(data.timeline[30], data.timeline[70])):
+        with pytest.raises(LeakError, match="validation holds some of the data that is fitted on"):
+            model.fit(data.without_clock(), validation=held.without_clock())
+    early, late = data.between(None, data.timeline[60]), data.between(data.timeline[60], None)
+    assert model.fit(early, validation=late).is_fitted
+    assert model.fit(data, validation=sample_tracks(1, items=8)).is_fitted  # others under the same ids

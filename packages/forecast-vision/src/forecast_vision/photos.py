@@ -176,6 +176,15 @@ class PhotoSet:
                 raise InvalidInputError(name, "is a position or None", got=repr(at))
         return PhotoSet(self.photos[slice(start, stop)])
 
+    def intersects(self, other: PhotoSet) -> bool:
+        """Whether a photo of both is the same, byte for byte."""
+        return not self.hashes.isdisjoint(other.hashes)
+
+    @cached_property
+    def hashes(self) -> frozenset[str]:
+        """Content hashes of all photos."""
+        return frozenset(photo.content_hash for photo in self.photos)
+
     def fingerprint(self) -> str:
         """SHA-256 of photos, labels and metadata, in order."""
         digest = hashlib.sha256()

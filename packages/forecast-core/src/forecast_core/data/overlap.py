@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from forecast_core.data.protocols import Data, Windows
+from forecast_core.data.protocols import Data, Intersecting, Windows
 from forecast_core.data.reading import known_timeline, source_of
 from forecast_core.errors import LeakError
 
@@ -14,7 +14,7 @@ __all__ = ["refuse_overlap", "shares_series", "unseen"]
 
 
 def refuse_overlap(data: Any, validation: Any, *, same: bool) -> None:
-    """LeakError where `validation` is the `same` data, or rows of its series that end within it.
+    """LeakError where `validation` is the `same` data, holds samples of it, or ends within its rows.
 
     Rows of `data` at its beginning, as context of those after, are no leak. Windows are left alone: which
     of a panel's rows they score is theirs to say.
@@ -24,6 +24,8 @@ def refuse_overlap(data: Any, validation: Any, *, same: bool) -> None:
     rule = "what is fitted on says nothing of how it will do; give validation rows of its own"
     if same:
         raise LeakError(f"validation is the data that is fitted on; {rule}")
+    if isinstance(data, Intersecting) and isinstance(validation, type(data)) and data.intersects(validation):
+        raise LeakError(f"validation holds some of the data that is fitted on; {rule}")
     if not shares_series(data, validation):
         return
     fitted, held = known_timeline(data), known_timeline(validation)

@@ -19,6 +19,7 @@ __all__ = [
     "HasHistory",
     "HasLengths",
     "HasScale",
+    "Intersecting",
     "Restrictable",
     "Windows",
 ]
@@ -115,6 +116,15 @@ class Restrictable(Protocol):
 
     def without(self, traits: frozenset[str]) -> Self:
         """The same rows without, say, its past covariates."""
+        ...
+
+
+@runtime_checkable
+class Intersecting(Protocol):
+    """Data of samples, or of items that come and go, that knows what it shares with other such data."""
+
+    def intersects(self, other: Self) -> bool:
+        """Whether some row or sample of both is the same."""
         ...
 
 

@@ -10,10 +10,10 @@ __all__ = ["shares_points"]
 
 
 def shares_points(a: Tracks, b: Tracks) -> bool:
-    """Whether both hold a point of one track (id, in the scene of one name) at one time.
+    """Whether both hold a point of one track (id, in the scene of one name) at one time and place.
 
     Times are those of the clock where both have one, else the seconds of each recording from its frame 0 on;
-    so what is thinned, cut or put in another order still shares its points. Positions do not count.
+    so what is thinned, cut or put in another order still shares its points.
     """
     track = {key: k for k, key in enumerate(_keys(b))}
     mine = np.array([track.get(key, -1) for key in _keys(a)])[a.track_of_row]  # [row of a], track in b
@@ -25,7 +25,8 @@ def shares_points(a: Tracks, b: Tracks) -> bool:
     moment = np.unique(times, return_inverse=True)[1]
     points = np.concatenate([mine[known], b.track_of_row]) * len(times) + moment
     count = int(known.sum())
-    return bool(np.isin(points[:count], points[count:]).any())
+    _, ours, theirs = np.intersect1d(points[:count], points[count:], assume_unique=True, return_indices=True)
+    return bool((a.xy[known][ours] == b.xy[theirs]).all(axis=1).any())
 
 
 def _keys(tracks: Tracks) -> list[tuple[str, int | str]]:

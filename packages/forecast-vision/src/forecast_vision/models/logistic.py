@@ -14,7 +14,7 @@ from forecast_core.run import Run
 from forecast_vision.augmentation import Plain, Transform
 from forecast_vision.configs import LogisticConfig
 from forecast_vision.features import check_backbone, features_of, loaded_backbone
-from forecast_vision.models.remembering import RememberingClassifier, hashes_of
+from forecast_vision.models.remembering import RememberingClassifier
 from forecast_vision.photos import CLASSES, PhotoSet
 from forecast_vision.samples import labelled, photos_of, stratified_folds
 
@@ -52,7 +52,7 @@ class Logistic(RememberingClassifier):
         model = LogisticRegression(C=strength, max_iter=5000)
         model.fit((features - self._mean) / self._scale, photos.labels)
         self._weights = np.concatenate([model.coef_[0], model.intercept_])
-        self._seen = hashes_of(photos)
+        self._seen = photos.hashes
 
     def _strength(self, photos: PhotoSet, features: np.ndarray, seed: int) -> float:
         from sklearn.linear_model import LogisticRegression

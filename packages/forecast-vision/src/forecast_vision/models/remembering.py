@@ -10,12 +10,7 @@ from forecast_core.predictor import Predictor
 from forecast_vision.photos import PhotoSet
 from forecast_vision.samples import photos_of
 
-__all__ = ["RememberingClassifier", "hashes_of", "refuse_shared"]
-
-
-def hashes_of(photos: PhotoSet) -> frozenset[str]:
-    """Content hashes of some photos."""
-    return frozenset(photo.content_hash for photo in photos.photos)
+__all__ = ["RememberingClassifier", "refuse_shared"]
 
 
 def refuse_shared(photos: PhotoSet, seen: Set[str], *, told: str) -> None:

@@ -25,7 +25,7 @@ from forecast_vision.features import check_backbone, features_of, loaded_backbon
 from forecast_vision.fine_tuning import fine_tuned, restored, trainable_backbone
 from forecast_vision.leaks import metadata_auc, warn_of_leak
 from forecast_vision.metadata.encoding import Vocabulary, encode
-from forecast_vision.models.remembering import RememberingClassifier, hashes_of, refuse_shared
+from forecast_vision.models.remembering import RememberingClassifier
 from forecast_vision.nn.metadata import MetadataBatch
 from forecast_vision.nn.roadwork import RoadworkNetwork, Verdict
 from forecast_vision.nn.training import Bags, RoadworkLoss, WholeSet, matthews_loss
@@ -80,8 +80,6 @@ class Roadwork(RememberingClassifier):
         training_device(config.device)
         photos = labelled("data", data, least=max(config.calibration_folds, 1))
         held = None if validation is None else labelled("validation", validation)
-        if held is not None:
-            refuse_shared(held, hashes_of(photos), told="are fitted on; validate on others")
         records = [photo.metadata for photo in photos.photos]
         auc = metadata_auc(records, photos.labels, groups=photos.groups, text_fields=config.text_fields)
         if config.use_metadata:
@@ -97,7 +95,7 @@ class Roadwork(RememberingClassifier):
             photos, bags, seed=seed, validation=checked, run=run
         )
         self._report = report
-        self._seen = hashes_of(photos) | (frozenset() if held is None else hashes_of(held))
+        self._seen = photos.hashes | (frozenset() if held is None else held.hashes)
 
     def bags(
         self,
@@ -336,7 +334,7 @@ class Roadwork(RememberingClassifier):
         model = Roadwork(config, spec=self.spec)
         model._vocabulary, model._network, model._report = self._vocabulary, network, report
         model._backbone = self._backbone
-        model._seen = self._seen | hashes_of(photos)
+        model._seen = self._seen | photos.hashes
         trained_on = f"{self.info.trained_on}{photos.fingerprint()}".encode()
         update = {
             "config": config.model_dump(mode="json"),
