@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 import forecast_core as fc
 from forecast_core.conformance import PredictorConformance
@@ -171,14 +172,19 @@ def test_kalman_finds_the_noise_that_made_the_tracks() -> None:
 
 @pytest.mark.parametrize("name", ["kalman", "gaussian-process", "polynomial"])
 @given(seed=st.integers(0, 2**16), cut=st.integers(40, 100))
+@example(seed=53256, cut=40)  # so flat a likelihood that last bits of sums move paths by .06 mm
 @settings(max_examples=4, deadline=None)
 def test_update_equals_a_fit_on_everything(name: str, seed: int, cut: int) -> None:
     data = sample_tracks(seed, items=6)
     early = data.between(None, data.timeline[cut])
-    updated = fc.create_model(f"trajectory/{name}").fit(early).update(data).predict(data)
-    whole = fc.create_model(f"trajectory/{name}").fit(data).predict(data)
-    np.testing.assert_allclose(updated.mean(), whole.mean(), rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(updated.variance(), whole.variance(), rtol=1e-5)
+    updated: Any = fc.create_model(f"trajectory/{name}").fit(early).update(data)
+    whole: Any = fc.create_model(f"trajectory/{name}").fit(data)
+    if name != "polynomial":  # what is maximised is the same, so the maximum is, as far as it can be found
+        for key, sums in whole._moments.arrays().items():
+            np.testing.assert_allclose(updated._moments.arrays()[key], sums, rtol=1e-9, atol=1e-9)
+    one, other = updated.predict(data), whole.predict(data)
+    np.testing.assert_allclose(one.mean(), other.mean(), atol=1e-3)
+    np.testing.assert_allclose(one.variance(), other.variance(), rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["kalman", "gaussian-process"])
