@@ -18,6 +18,7 @@ from torch import nn
 from forecast_core.errors import ArtifactError, ArtifactIntegrityError, ConfigError
 from forecast_core.run import Run
 from forecast_core.training import DivergenceError, TrainingOptions, fit_network, read_checkpoint
+from forecast_core.training.settings import check_settings
 
 # Forks a process for each line "DIRECTORY SEED RESUME" and tells its id; at the next line, how it ended.
 # Forking saves importing torch anew, and what torch imports at the first step, which a short run brings in.
@@ -377,3 +378,12 @@ for resume in (False, True):
 sys.exit(bool(found))
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_run_is_asked_for_data_and_options_only_if_it_told_of_them():
+    now = {"seed": 1, "model: dropout": 0.1, "model: data": "abc"}
+    check_settings({"seed": 1}, now)
+    with pytest.raises(ConfigError, match="at seed"):
+        check_settings({"seed": 2}, now)
+    with pytest.raises(ConfigError, match="at data"):
+        check_settings({**now, "model: data": "def"}, now)

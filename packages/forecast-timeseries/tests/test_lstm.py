@@ -22,6 +22,7 @@ from forecast_core.errors import (
     ShapeError,
 )
 from forecast_core.series.sample import sample_panel
+from forecast_timeseries.known import validation_windows
 
 SMALL = {
     "context_length": 24,
@@ -258,7 +259,7 @@ def test_squared_error_learns_means_and_absolute_error_medians() -> None:
     [
         ({"data": 1}, "data"),
         ({"validation": 1}, "validation data"),
-        ({"options": {"dropout": 0.5, "num_layers": 2}}, "config.dropout"),
+        ({"options": {"dropout": 0.5, "num_layers": 2}}, "dropout"),
     ],
 )
 def test_a_run_goes_on_with_the_data_and_options_it_began_with(
@@ -298,3 +299,41 @@ def test_rows_fitted_on_are_context_of_validation_and_never_its_targets(name: st
     for model in found[1:]:
         np.testing.assert_array_equal(model.predict(panel).mean(), found[0].predict(panel).mean())
         np.testing.assert_array_equal(model.predict(panel).variance(), found[0].predict(panel).variance())
+
+
+def test_validation_after_windows_fitted_on_is_scored_alone() -> None:
+    panel = sample_panel(rows=260, items=2)
+    train, valid = panel.rows(0, 200), panel.rows(200, 260)
+    windows = train.windows(context_length=48, horizon=6)
+    found = []
+    for fitted in (train, windows, windows.take(np.flatnonzero(windows.rows < 120))):
+        later = validation_windows(fitted, valid, context=24, horizon=6)
+        found.append(later.panel.timestamps[later.rows + 1])
+    for begins in found:
+        np.testing.assert_array_equal(np.unique(begins), panel.timestamps[200:255])
+
+
+def test_validation_may_lie_between_and_beside_what_is_fitted_on() -> None:
+    panel = sample_panel(rows=260, items=4)
+    windows = panel.windows(context_length=24, horizon=6)
+    others = windows.take(np.flatnonzero(windows.items < 2))
+    later = validation_windows(others, panel.select_items(panel.item_ids[2:]), context=24, horizon=6)
+    assert len(later) == len(windows) / 2  # at the same time, but other series
+    mixed = validation_windows(others, panel.select_items(panel.item_ids[1:3]), context=24, horizon=6)
+    assert set(mixed.item_ids) == {panel.item_ids[2]}
+    around = windows.take(np.flatnonzero((windows.rows < 80) | (windows.rows >= 200)))
+    inside = validation_windows(around, panel.rows(50, 220), context=24, horizon=6)
+    rows = 50 + inside.rows
+    assert (rows.min(), rows.max()) == (85, 194)  # targets between those of row 85 and of row 201
+    assert len(inside) == 4 * (194 - 85 + 1)
+
+
+def test_a_run_goes_on_with_the_windows_it_began_with(tmp_path: Path) -> None:
+    windows = sample_panel(rows=150).windows(context_length=24, horizon=6)
+    first, second = (windows.take(np.arange(begin, begin + 40)) for begin in (0, 10))
+    fc.create_model("timeseries/lstm", **SMALL).fit(first, run=fc.Run(tmp_path))
+    again = fc.create_model("timeseries/lstm", **SMALL)
+    assert again.fit(first, run=fc.Run(tmp_path, resume=True)).is_fitted
+    with pytest.raises(ConfigError, match="is resumed with the settings it began with") as error:
+        again.fit(second, run=fc.Run(tmp_path, resume=True))
+    assert error.value.place == "windows"

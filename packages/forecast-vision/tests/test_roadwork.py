@@ -325,5 +325,10 @@ def test_photos_fitted_on_are_neither_scored_nor_validated_on(tmp_path: Path, na
             fc.backtest([each], photos, start=20, metrics=["mcc"])
         with pytest.raises(LeakError):
             robustness(each, photos)
-    with pytest.raises(LeakError, match="validation holds some of the data that is fitted on"):
-        model.fit(photos.take(range(30)), validation=photos.take(range(29, 40)))
+    windows = photos.windows()
+    for data, held in (
+        (photos.take(range(30)), photos.take(range(29, 40))),
+        (windows.take(np.arange(30)), windows.take(np.arange(29, 40))),
+    ):
+        with pytest.raises(LeakError, match=r"1 of 11 photos, the first at 0 .*, are fitted on"):
+            model.fit(data, validation=held)

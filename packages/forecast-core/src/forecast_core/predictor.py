@@ -26,6 +26,7 @@ from forecast_core.data.reading import (
     known_timeline,
     last_time,
     later,
+    selection_of,
     signature_of,
     source_of,
 )
@@ -164,6 +165,7 @@ class Predictor(ABC, Generic[D]):
             refuse_overlap(data, validation, same=lineage["trained_on"] == lineage["validated_on"])
         self._info = None
         run.info = self.info.model_copy(update={"seed": int(seed), **lineage})
+        run.selection = selection_of(data, validation)
         run.emit("forecast_run_started")
         began = time.perf_counter()
         try:
@@ -214,8 +216,6 @@ class Predictor(ABC, Generic[D]):
     def _first_new(self, data: Any) -> Any:
         """Time of the first row not learned yet; None where nothing was learned, or there is no clock."""
         until, times = self.info.fitted_until, known_timeline(data)
-        if self.info.trained_on == fingerprint_of(data):
-            raise InvalidInputError("data", "holds rows that were not learned yet")
         if until is None or times.dtype.kind != "M":
             return None
         new = times[times > np.datetime64(until)]
@@ -376,6 +376,10 @@ class Predictor(ABC, Generic[D]):
         """Rows of history a prediction needs at least, so that evaluation begins after them."""
         rows = getattr(self.config, "context_length", None)
         return None if rows is None else int(rows)
+
+    def _least_rows(self, data: D) -> int | None:
+        """Rows of history without which nothing can be predicted, where items begin at times of their own."""
+        return self._context_rows(data)
 
     def _check_unseen(self, windows: Windows) -> None:
         """LeakError where one of `windows` was fitted or validated on, for models of data without time, which

@@ -38,7 +38,8 @@ class Run:
     (`forecast_run_started(run)`, `forecast_epoch_finished(run, epoch, metrics)`,
     `forecast_run_finished(run, result)`, `forecast_run_failed(run, error)`), called with keywords, for this
     run only. `info`: what is being fitted, its configuration, seed and data, told by `Predictor.fit` before
-    the run starts; None until then. Raises InvalidInputError for a directory that is a file, resuming without
+    the run starts; None until then. `selection`: digest of the windows fitted on and validated on, None where
+    data is given whole. Raises InvalidInputError for a directory that is a file, resuming without
     a folder, or a listener that has no such method or a misspelt one.
     """
 
@@ -64,6 +65,7 @@ class Run:
             _check_listener(listener, position)
         self._id = f"run_{_now()}" if self._directory is None else self._directory.resolve().name
         self.info: ModelInfo | None = None
+        self.selection: str | None = None
 
     @classmethod
     def create(
@@ -109,7 +111,7 @@ class Run:
             part = type(self)(
                 directory, resume=self._resume and directory.is_dir(), listeners=self._listeners
             )
-        part._parent, part.info = self, self.info
+        part._parent, part.info, part.selection = self, self.info, self.selection
         return part
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 
 from forecast_core.data import Panel, PanelWindows
 from forecast_core.data.overlap import unseen
+from forecast_core.data.protocols import Windows
 from forecast_core.errors import (
     DataError,
     FrequencyError,
@@ -149,7 +150,11 @@ def validation_windows(
     train = data.panel if isinstance(data, PanelWindows) else data
     follows = train.freq.shift(train.timestamps[train.known_rows - 1], 1) == validation.timestamps[0]
     panel = train.extended(validation) if follows else validation
-    windows = unseen(panel.windows(context_length=context, horizon=horizon), data)
+    windows: Windows = panel.windows(context_length=context, horizon=horizon)
+    if follows:
+        windows = windows.take(np.flatnonzero(windows.origins >= train.timestamps[train.known_rows - 1]))
+    else:
+        windows = unseen(windows, data)
     if not len(windows):
         rule = f"has at least horizon = {horizon} rows that are not fitted on"
         raise ShapeError("validation", rule, got=len(validation))

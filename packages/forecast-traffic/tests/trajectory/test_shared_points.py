@@ -11,20 +11,26 @@ from hypothesis import assume, given, settings, strategies as st
 
 import forecast_core as fc
 from forecast_core.errors import LeakError
-from forecast_traffic.trajectory import Tracks, sample_tracks, shares_points
+from forecast_traffic.trajectory import Tracks, TrackWindows, sample_tracks, shares_points
 from forecast_traffic.trajectory.strategies import tracks
 
 quick = settings(max_examples=80, deadline=None)
 
 
-def points(data: Tracks) -> set[tuple[Any, ...]]:
-    """Scene, id, time and place of every point, one by one."""
-    found = set()
+def point_list(data: Tracks) -> list[tuple[Any, ...]]:
+    """Scene, id, time and place of every row, one by one."""
+    found = []
     for k, item in enumerate(data.item_ids):
         scene = data.scene_ids[np.asarray(data.scenes)[k]]
-        for row in range(data.offsets[k], data.offsets[k + 1]):
-            found.add((scene, item, data.times(data.frames[row : row + 1])[0], *data.xy[row].tolist()))
+        found += [
+            (scene, item, data.times(data.frames[row : row + 1])[0], *data.xy[row].tolist())
+            for row in range(data.offsets[k], data.offsets[k + 1])
+        ]
     return found
+
+
+def points(data: Tracks) -> set[tuple[Any, ...]]:
+    return set(point_list(data))
 
 
 @given(a=tracks(rows=(2, 8)), b=tracks(rows=(2, 8)))
@@ -76,12 +82,50 @@ def test_times_of_two_clocks_are_compared_and_frames_where_one_has_none() -> Non
     assert not shares_points(data, replace(data.without_clock(), frames=data.frames + 10_000))
 
 
-@pytest.mark.parametrize("name", ["constant-velocity", "kalman"])
-def test_validation_shares_no_point_with_what_is_fitted_on(name: str) -> None:
-    data, model = sample_tracks(items=8), fc.create_model(f"trajectory/{name}", horizon=5)
-    for held in (data.select_items(data.item_ids[:2]), data.between(data.timeline[30], data.timeline[70])):
-        with pytest.raises(LeakError, match="validation holds some of the data that is fitted on"):
-            model.fit(data.without_clock(), validation=held.without_clock())
+@given(data=tracks(rows=(4, 12)), cut=st.integers(1, 60), horizon=st.integers(1, 4), by_windows=st.booleans())
+@quick
+def test_windows_apart_have_no_target_among_what_is_fitted_on(
+    data: Tracks, cut: int, horizon: int, by_windows: bool
+) -> None:
+    assume(cut < len(data.timeline))
+    early = data.between(None, data.timeline[cut])
+    fitted: Any = early
+    if by_windows:
+        fitted = TrackWindows(early, np.arange(0, len(early.xy), 3), 2, 1)
+        last = early.run_of_row[1]
+        used = {
+            row
+            for at, length in zip(fitted.rows.tolist(), fitted.lengths.tolist(), strict=True)
+            for row in range(at - length + 1, min(at + 1, last[at]) + 1)
+        }
+        seen = {p for r, p in enumerate(point_list(early)) if r in used}
+    else:
+        seen = points(early)
+    windows = TrackWindows(data, np.arange(len(data.xy)), None, horizon)
+    told, end = point_list(data), data.run_of_row[1]
+    expected = [
+        row
+        for row in range(len(data.xy))
+        if not any(told[r] in seen for r in range(row + 1, min(row + horizon, end[row]) + 1))
+    ]
+    assert windows.apart_from(fitted).rows.tolist() == expected
+
+
+def test_validation_has_paths_that_are_not_fitted_on() -> None:
+    options: dict[str, Any] = {"horizon": 5, "max_epochs": 1, "hidden_size": 8, "windows_per_epoch": 64}
+    data = sample_tracks(items=8)
     early, late = data.between(None, data.timeline[60]), data.between(data.timeline[60], None)
-    assert model.fit(early, validation=late).is_fitted
-    assert model.fit(data, validation=sample_tracks(1, items=8)).is_fitted  # others under the same ids
+
+    def lstm(validation: Any, fitted: Any = early) -> Any:
+        return fc.create_model("trajectory/lstm", **options).fit(fitted, validation=validation)
+
+    for held in (data.select_items(data.item_ids[:2]), data.between(data.timeline[30], data.timeline[70])):
+        with pytest.raises(LeakError, match="validation holds no path that is not fitted on"):
+            lstm(held.without_clock(), data.without_clock())
+    context = data.between(data.timeline[50], None)  # some rows of which are fitted on, and are context
+    apart = context.windows(context_length=8, horizon=5, min_context=2).apart_from(early)
+    np.testing.assert_array_equal(lstm(context).predict(late).mean(), lstm(apart).predict(late).mean())
+    assert lstm(sample_tracks(1, items=8), data).is_fitted  # others under the same ids
+    calibrated = fc.create_model("trajectory/calibrated", model={"id": "trajectory/kalman"})
+    with pytest.raises(LeakError):
+        calibrated.fit(data.without_clock(), validation=data.select_items(data.item_ids[:4]).without_clock())

@@ -176,10 +176,6 @@ class PhotoSet:
                 raise InvalidInputError(name, "is a position or None", got=repr(at))
         return PhotoSet(self.photos[slice(start, stop)])
 
-    def intersects(self, other: PhotoSet) -> bool:
-        """Whether a photo of both is the same, byte for byte."""
-        return not self.hashes.isdisjoint(other.hashes)
-
     @cached_property
     def hashes(self) -> frozenset[str]:
         """Content hashes of all photos."""

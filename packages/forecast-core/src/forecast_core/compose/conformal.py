@@ -217,6 +217,9 @@ class ConformalPredictor(Predictor[Any]):
     def _context_rows(self, data: Any) -> int | None:
         return self.model._context_rows(data)
 
+    def _least_rows(self, data: Any) -> int | None:
+        return self.model._least_rows(data)
+
     # storage
 
     def _state(self) -> State:

@@ -127,8 +127,10 @@ class EnsemblePredictor(Predictor[Any]):
             member._check_unseen(windows)
 
     def _context_rows(self, data: Any) -> int | None:
-        rows = [r for m in self.members if (r := m._context_rows(data)) is not None]
-        return max(rows) if rows else None
+        return max((r for m in self.members if (r := m._context_rows(data)) is not None), default=None)
+
+    def _least_rows(self, data: Any) -> int | None:
+        return max((r for m in self.members if (r := m._least_rows(data)) is not None), default=None)
 
     def predict_uncertainty(
         self,

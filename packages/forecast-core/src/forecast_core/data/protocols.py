@@ -19,8 +19,8 @@ __all__ = [
     "HasHistory",
     "HasLengths",
     "HasScale",
-    "Intersecting",
     "Restrictable",
+    "Separable",
     "Windows",
 ]
 
@@ -120,15 +120,6 @@ class Restrictable(Protocol):
 
 
 @runtime_checkable
-class Intersecting(Protocol):
-    """Data of samples, or of items that come and go, that knows what it shares with other such data."""
-
-    def intersects(self, other: Self) -> bool:
-        """Whether some row or sample of both is the same."""
-        ...
-
-
-@runtime_checkable
 class Extendable(Protocol):
     """Data to which rows can be added at the end."""
 
@@ -164,6 +155,15 @@ class HasLengths(Protocol):
     @property
     def lengths(self) -> np.ndarray:
         """Rows of history each window has, [n]."""
+        ...
+
+
+@runtime_checkable
+class Separable(Protocol):
+    """Windows on no common grid of time, which tell by themselves what they share with other data."""
+
+    def apart_from(self, data: Any) -> Self:
+        """The windows none of whose targets is a row of `data`, or of its windows where it is windows."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,15 @@ import numpy as np
 from forecast_core.data.protocols import Data
 from forecast_core.errors import PluginError
 
-__all__ = ["fingerprint_of", "known_timeline", "last_time", "later", "signature_of", "source_of"]
+__all__ = [
+    "fingerprint_of",
+    "known_timeline",
+    "last_time",
+    "later",
+    "selection_of",
+    "signature_of",
+    "source_of",
+]
 
 
 def known_timeline(data: Data) -> np.ndarray:
@@ -36,6 +45,19 @@ def fingerprint_of(data: Any) -> str:
     if fingerprint is None:
         raise PluginError(f"{type(data).__name__} has no fingerprint for lineage")
     return str(fingerprint())
+
+
+def selection_of(*parts: Any) -> str | None:
+    """Digest of which windows of their data some are, None skipped; None where no part is windows."""
+    chosen = [part for part in parts if part is not None and not isinstance(part, Data)]
+    if not chosen:
+        return None
+    digest = hashlib.sha256()
+    for windows in chosen:
+        for name in ("origins", "label_ends", "groups"):
+            array = getattr(windows, name)
+            digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def last_time(*parts: Any) -> str | None:

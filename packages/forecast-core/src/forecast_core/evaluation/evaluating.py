@@ -119,7 +119,7 @@ def old_enough(windows: Windows, models: Sequence[Predictor[Any]], data: Data) -
 
     Only where items begin at times of their own (`HasLengths`). ShapeError where none is left.
     """
-    least = _longest(models, data)
+    least = max((rows for m in models if (rows := m._least_rows(data)) is not None), default=None)
     if least is None or not isinstance(windows, HasLengths):
         return windows
     kept = windows.lengths >= least

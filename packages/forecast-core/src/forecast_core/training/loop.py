@@ -291,7 +291,7 @@ class _Training:
         folder = run.checkpoints
         if folder is None:
             return
-        self.settings |= lineage_settings(run.info)
+        self.settings |= lineage_settings(run)
         last = folder / _LAST
         if run.resume and last.exists():
             checkpoint = read_checkpoint(last)

@@ -14,9 +14,11 @@ from forecast_core.errors import ConfigError
 from forecast_core.training.options import TrainingOptions
 
 if TYPE_CHECKING:
-    from forecast_core.predictor import ModelInfo
+    from forecast_core.run import Run
 
 __all__ = ["check_settings", "lineage_settings", "run_settings"]
+
+_LINEAGE = "model: "
 
 
 def run_settings(
@@ -35,22 +37,25 @@ def run_settings(
     }
 
 
-def lineage_settings(info: ModelInfo | None) -> dict[str, JsonValue]:
+def lineage_settings(run: Run) -> dict[str, JsonValue]:
     """The model's configuration and digests of the data, as far as `Predictor.fit` told the run of them."""
-    if info is None:
+    if run.info is None:
         return {}
-    data = {"data": info.trained_on, "validation data": info.validated_on}
-    return {**{f"config.{name}": value for name, value in info.config.items()}, **data}
+    data = {"data": run.info.trained_on, "validation data": run.info.validated_on, "windows": run.selection}
+    return {f"{_LINEAGE}{name}": value for name, value in {**run.info.config, **data}.items()}
 
 
 def check_settings(before: Mapping[str, JsonValue], now: Mapping[str, JsonValue]) -> None:
-    """Raise ConfigError naming the first setting that differs."""
+    """Raise ConfigError naming the first setting that differs; runs that began before models told of their
+    configuration and data are not asked for them.
+    """
+    told = any(name.startswith(_LINEAGE) for name in before)
     for name in {**now, **before}:
-        if before.get(name) != now.get(name):
+        if before.get(name) != now.get(name) and (told or not name.startswith(_LINEAGE)):
             raise ConfigError(
                 "run",
                 "is resumed with the settings it began with",
-                place=name,
+                place=name.removeprefix(_LINEAGE),
                 got=f"{now.get(name)!r} instead of {before.get(name)!r}",
                 hint="start a new run to change them",
             )

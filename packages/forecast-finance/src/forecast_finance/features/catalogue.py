@@ -13,7 +13,7 @@ __all__ = ["FEATURES", "VERSION", "Feature", "FeatureConfig", "Group", "names"]
 
 Group = Literal["technical", "timeframe", "smart-money"]
 
-VERSION = 1
+VERSION = 2
 """Raised when the meaning of a feature changes; data sets and models of another version are refused."""
 
 

@@ -70,7 +70,8 @@ class TrainedNetwork(Predictor[GraphPanel]):
         levels = (np.arange(config.components) + 0.5) / config.components
         self._scaling = NetworkScaling.fit(panel, rows=rows, levels=levels, over=config.scaling)
         source = self._source(panel, origins)
-        times = panel.timestamps[max(int(origins.min()) + 1 - config.context_length, 0) : rows]
+        begins, ends = origins + 1 - config.context_length, origins + config.horizon
+        times = panel.timestamps[_within(len(panel), begins, ends)]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = self._build(self._anchors(panel, rows, levels))
@@ -156,25 +157,21 @@ class TrainedNetwork(Predictor[GraphPanel]):
     ) -> tuple[GraphPanel, np.ndarray]:
         """A validation panel, after what context `train` holds for it, and rows of its origins."""
         config, times = self.config, validation.timestamps[: validation.known_rows]
-        overlaps = len(times) > 0 and times[0] <= fitted[-1] and fitted[0] <= times[-1]
-        scored = int((times > fitted[-1]).sum()) if overlaps else len(times)
-        if scored < config.horizon:
-            rule = f"has at least horizon = {config.horizon} rows that are not fitted on"
-            raise ShapeError("validation", rule, got=scored)
         row = int(np.searchsorted(train.timestamps[: train.known_rows], times[0]))
         if row and train.freq.shift(train.timestamps[0], row) == times[0]:
             context = train.rows(max(row - config.context_length, 0), row)
-            validation = context.extended(
-                replace(validation, edge_index=train.edge_index, edge_weight=train.edge_weight)
-            )
+            edges: dict[str, Any] = {"edge_index": train.edge_index, "edge_weight": train.edge_weight}
+            validation = context.extended(replace(validation, **edges))
         panel, rows = self._training_origins(validation)
-        if overlaps:
-            rows = rows[panel.timestamps[rows] >= fitted[-1]]
-            if not len(rows):
-                raise DataError(
-                    "validation", f"holds an observed value after {fitted[-1]}, the last fitted on"
-                )
-        return panel, rows
+        before, after = (  # how many rows are fitted on up to each origin, and up to its last target
+            np.searchsorted(fitted, panel.timestamps[at], side="right")
+            for at in (rows, rows + config.horizon)
+        )
+        kept = rows[before == after]
+        if not len(kept):
+            rule = f"has at least horizon = {config.horizon} rows that are not fitted on, and observed values"
+            raise ShapeError("validation", rule, got=f"{int((~np.isin(times, fitted)).sum())} rows")
+        return panel, kept
 
     def _source(
         self, panel: GraphPanel, origins: np.ndarray, *, extra: int = 0, ahead: int | None = None
@@ -312,6 +309,15 @@ class TrainedNetwork(Predictor[GraphPanel]):
         network = self._build(torch.zeros(len(self._known.channels), self.config.components))
         network.load_state_dict(tensors)
         self._network = network.to(training_device(self.config.device)).eval()
+
+
+def _within(rows: int, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Whether each row lies in a span, from `begins` [n] to `ends` [n], both included [rows]."""
+    change = np.zeros(rows + 1, dtype=np.int64)
+    np.add.at(change, np.maximum(begins, 0), 1)
+    np.add.at(change, ends + 1, -1)
+    inside: np.ndarray = np.cumsum(change)[:-1] > 0
+    return inside
 
 
 def _arrays(mixture: MixtureParameters, steps: int) -> tuple[np.ndarray, ...]:

@@ -356,12 +356,6 @@ class Tracks:
             raise InvalidInputError(argument, "is a frame: these tracks have no clock", got=repr(time))
         return int(np.ceil(time))
 
-    def intersects(self, other: Tracks) -> bool:
-        """Whether both hold one point; see `shares_points`."""
-        from forecast_traffic.trajectory.overlap import shares_points
-
-        return shares_points(self, other)
-
     def fingerprint(self) -> str:
         """SHA-256 of everything the tracks hold."""
         return fingerprint(self)

@@ -99,6 +99,12 @@ class TrackWindows:
             raise InvalidInputError("grouping", "is 'track' or 'scene'", got=repr(grouping))
         return replace(self, grouping=grouping)
 
+    def apart_from(self, data: Tracks | TrackWindows) -> TrackWindows:
+        """The windows none of whose targets is a point of `data`, or of what its windows span."""
+        from forecast_traffic.trajectory.overlap import apart
+
+        return apart(self, data)
+
     # numbers
 
     @property

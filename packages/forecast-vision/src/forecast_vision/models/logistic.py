@@ -14,7 +14,7 @@ from forecast_core.run import Run
 from forecast_vision.augmentation import Plain, Transform
 from forecast_vision.configs import LogisticConfig
 from forecast_vision.features import check_backbone, features_of, loaded_backbone
-from forecast_vision.models.remembering import RememberingClassifier
+from forecast_vision.models.remembering import RememberingClassifier, held_out
 from forecast_vision.photos import CLASSES, PhotoSet
 from forecast_vision.samples import labelled, photos_of, stratified_folds
 
@@ -44,6 +44,8 @@ class Logistic(RememberingClassifier):
         from sklearn.linear_model import LogisticRegression
 
         photos = labelled("data", data, least=2)
+        if validation is not None:
+            held_out(validation, photos)  # which it has no use for
         features = self._features(photos)
         strength = self.config.strength
         if strength is None:

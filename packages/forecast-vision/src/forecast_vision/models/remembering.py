@@ -8,9 +8,9 @@ from typing import Any
 from forecast_core.errors import LeakError
 from forecast_core.predictor import Predictor
 from forecast_vision.photos import PhotoSet
-from forecast_vision.samples import photos_of
+from forecast_vision.samples import labelled, photos_of
 
-__all__ = ["RememberingClassifier", "refuse_shared"]
+__all__ = ["RememberingClassifier", "held_out", "refuse_shared"]
 
 
 def refuse_shared(photos: PhotoSet, seen: Set[str], *, told: str) -> None:
@@ -21,6 +21,13 @@ def refuse_shared(photos: PhotoSet, seen: Set[str], *, told: str) -> None:
             f"{len(shared)} of {len(photos)} photos, the first at {shared[0]} "
             f"({photos.item_ids[shared[0]]}), {told}"
         )
+
+
+def held_out(validation: Any, fitted: PhotoSet) -> PhotoSet:
+    """The labelled photos of validation data; LeakError where one is fitted on, DataError where none is."""
+    photos = labelled("validation", validation)
+    refuse_shared(photos, fitted.hashes, told="are fitted on; validate on others")
+    return photos
 
 
 class RememberingClassifier(Predictor[PhotoSet]):

@@ -25,7 +25,7 @@ from forecast_vision.features import check_backbone, features_of, loaded_backbon
 from forecast_vision.fine_tuning import fine_tuned, restored, trainable_backbone
 from forecast_vision.leaks import metadata_auc, warn_of_leak
 from forecast_vision.metadata.encoding import Vocabulary, encode
-from forecast_vision.models.remembering import RememberingClassifier
+from forecast_vision.models.remembering import RememberingClassifier, held_out
 from forecast_vision.nn.metadata import MetadataBatch
 from forecast_vision.nn.roadwork import RoadworkNetwork, Verdict
 from forecast_vision.nn.training import Bags, RoadworkLoss, WholeSet, matthews_loss
@@ -79,7 +79,7 @@ class Roadwork(RememberingClassifier):
         config = self.config
         training_device(config.device)
         photos = labelled("data", data, least=max(config.calibration_folds, 1))
-        held = None if validation is None else labelled("validation", validation)
+        held = None if validation is None else held_out(validation, photos)
         records = [photo.metadata for photo in photos.photos]
         auc = metadata_auc(records, photos.labels, groups=photos.groups, text_fields=config.text_fields)
         if config.use_metadata:

@@ -22,6 +22,7 @@ from forecast_core.specs import ModelSpec
 from forecast_traffic.trajectory.calibration import ellipse_factors, scaled
 from forecast_traffic.trajectory.configs import CalibratedConfig
 from forecast_traffic.trajectory.following import FactorTracker, follow
+from forecast_traffic.trajectory.models.tracking import validation_windows
 from forecast_traffic.trajectory.tracks import Tracks
 from forecast_traffic.trajectory.windows import TrackWindows
 
@@ -104,7 +105,7 @@ class Calibrated(Predictor[Tracks]):
             back = np.isin(windows.tracks, chosen)
             held, data = windows.take(back), windows.take(~back)
         fit_member(self.model, data, validation=None, seed=seed, run=run, name="model")
-        self._calibrate(self._windows(held), seed)
+        self._calibrate(validation_windows(self._windows(held), held, fitted=data), seed)
 
     def _windows(self, data: Any) -> TrackWindows:
         if isinstance(data, TrackWindows):
@@ -175,6 +176,9 @@ class Calibrated(Predictor[Tracks]):
 
     def _context_rows(self, data: Tracks) -> int | None:
         return self.model._context_rows(data)
+
+    def _least_rows(self, data: Tracks) -> int | None:
+        return self.model._least_rows(data)
 
     def _state(self) -> State:
         packed = pack([self.model])

@@ -71,7 +71,7 @@ class NetworkPredictor(TrackPredictor):
         source = self._source(windows, labelled=True)
         held = None
         if validation is not None:
-            later = self._training_windows(validation)
+            later = self._validation_windows(data, validation)
             self._check_same_step(later.data.dt, windows.data.dt)
             held = self._source(later, labelled=True)
         with torch.random.fork_rng(devices=[]):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import JsonValue
 
-from forecast_core.errors import DataError, InvalidInputError, ShapeError
+from forecast_core.errors import DataError, InvalidInputError, LeakError, ShapeError
 from forecast_core.prediction import PathMixturePrediction, Prediction
 from forecast_core.predictor import Predictor
 from forecast_traffic.trajectory.tracks import Tracks
@@ -83,6 +83,13 @@ class TrackPredictor(Predictor[Tracks]):
     def _context_rows(self, data: Tracks) -> int | None:
         return self.longest_history
 
+    def _least_rows(self, data: Tracks) -> int | None:
+        return self.least_rows
+
+    def _validation_windows(self, data: Any, validation: Any) -> TrackWindows:
+        """Windows to validate on, of tracks those that are not fitted on; LeakError where there is none."""
+        return validation_windows(self._training_windows(validation), validation, fitted=data)
+
     def _refusal(self, length: int) -> str:
         return f"{length} points in a row before the origin, {self.spec.id} needs {self.least_rows}"
 
@@ -125,6 +132,19 @@ class TrackPredictor(Predictor[Tracks]):
         """Histories [n, L, 2] of at most `longest_history` points, and how many each has [n]."""
         lengths = np.minimum(windows.lengths, self.longest_history)
         return windows.contexts(int(lengths.max()))[0], lengths
+
+
+def validation_windows(windows: TrackWindows, validation: Any, *, fitted: Any) -> TrackWindows:
+    """Windows of `validation`, without those whose targets are `fitted` on unless they were given as windows.
+
+    LeakError where none is left.
+    """
+    if isinstance(validation, TrackWindows):
+        return windows
+    kept = windows.apart_from(fitted)
+    if not len(kept):
+        raise LeakError("validation holds no path that is not fitted on; give it tracks or times of its own")
+    return kept
 
 
 def path_prediction(
