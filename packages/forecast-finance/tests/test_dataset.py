@@ -158,7 +158,7 @@ def test_another_feature_version_and_altered_bars_are_refused(tmp_path: Path) ->
     about = tmp_path / "ds" / "dataset.json"
     told = json.loads(about.read_text())
     about.write_text(json.dumps({**told, "feature_version": 99}))
-    with pytest.raises(DataError, match=r"version 1.*got 99; build the data set"):
+    with pytest.raises(DataError, match=rf"version {features.VERSION}.*got 99; build the data set"):
         open_dataset(tmp_path / "ds")
     about.write_text(json.dumps({**told, "bars": "0" * 64}))
     with pytest.raises(DataError, match="build it again"):
@@ -320,7 +320,7 @@ def test_features_of_other_rows_or_versions_are_refused(tmp_path: Path) -> None:
     bars = build_dataset(random_walk(rows=150), tmp_path / "ds").bars
     with pytest.raises(ShapeError, match="features: are"):
         replace(bars, features=bars.features[1:])
-    with pytest.raises(DataError, match="of version 1"):
+    with pytest.raises(DataError, match=f"of version {features.VERSION}"):
         replace(bars, features_version=0)
     assert isinstance(bars.extended(random_walk(rows=160).between(bars.timeline[-1] + 1, None)), Bars)
     assert fc.create_model("finance/always-up").predict(bars).shape == (3, 3, 1)

@@ -37,10 +37,9 @@ class TrainedNetwork(Predictor[GraphPanel]):
     """A network over all nodes at once, trained on windows of origins; authors write `_build`.
 
     Windows come from every origin of the training rows whose horizon holds an observed value. Validation
-    windows have all their targets after the last training row, or, of a panel that ends before training
-    begins, anywhere in it; where validation follows training, or overlaps it, training rows are their
-    context. A panel's nodes are matched by id, in any order; all nodes of training are needed, since each
-    may read the others.
+    windows have no target among the rows that training windows span, which may be their context, also where
+    a validation panel does not hold it. A panel's nodes are matched by id, in any order; all nodes of training
+    are needed, since each may read the others.
     """
 
     accepts_windows = True
