@@ -38,8 +38,8 @@ class TrainedNetwork(Predictor[GraphPanel]):
 
     Windows come from every origin of the training rows whose horizon holds an observed value. Validation
     windows have no target among the rows that training windows span, which may be their context, also where
-    a validation panel does not hold it. A panel's nodes are matched by id, in any order; all nodes of training
-    are needed, since each may read the others.
+    a validation panel does not hold it. Nodes are matched by id, in any order; all nodes of training are
+    needed, since each may read the others.
     """
 
     accepts_windows = True
