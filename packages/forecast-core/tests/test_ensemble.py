@@ -299,3 +299,26 @@ def test_wrong_ensembles_are_refused() -> None:
         fc.create_ensemble(["series/naive"] * 2, weights=[-1, 2])
     with pytest.raises(ConfigError, match="one horizon"):
         fc.create_ensemble([fc.create_model("series/naive", horizon=h) for h in (3, 4)])
+
+
+def test_weights_are_not_fitted_on_rows_that_members_are_fitted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = sample_panel(rows=260, items=2)
+    members = [
+        fc.create_model("series/seasonal-naive", horizon=4, seasonality=24),
+        fc.create_model("compose/conformal", model={"id": "series/naive", "params": {"horizon": 4}}),
+    ]
+    asked: list[np.ndarray] = []
+
+    def weigh(parts: Any, targets: np.ndarray, mask: np.ndarray, *, seed: int) -> np.ndarray:
+        asked.append(targets)
+        return fit_weights(parts, targets, mask, seed=seed)
+
+    monkeypatch.setattr("forecast_core.compose.ensemble.fit_weights", weigh)
+    train = panel.rows(0, 200)
+    for low in (150, 100, 1):
+        fc.create_ensemble(members, weights="fit").fit(train, validation=panel.rows(low, 260))
+    expected = panel.windows(horizon=4, origins=panel.timestamps[199:256]).targets()[0]
+    for targets in asked:
+        np.testing.assert_array_equal(targets, expected)
+    with pytest.raises(ShapeError, match="leaves windows to weigh members on"):
+        fc.create_ensemble(members[:1], weights="fit").fit(train, validation=panel.rows(100, 202))

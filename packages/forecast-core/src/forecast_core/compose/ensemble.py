@@ -16,9 +16,10 @@ from forecast_core.compose.members import build, composed_spec, fit_member, pack
 from forecast_core.compose.pooling import pool, pooled_kinds
 from forecast_core.compose.weighting import fit_weights
 from forecast_core.config import ModelConfig
+from forecast_core.data.overlap import unseen
 from forecast_core.data.protocols import Data, Windows
 from forecast_core.data.reading import later
-from forecast_core.errors import CapabilityError, InvalidInputError
+from forecast_core.errors import CapabilityError, InvalidInputError, ShapeError
 from forecast_core.evaluation.evaluating import evaluation_windows
 from forecast_core.evaluation.scores import adapted, predict_in_batches
 from forecast_core.prediction import ForecastPrediction, Prediction, Uncertainty
@@ -100,17 +101,21 @@ class EnsemblePredictor(Predictor[Any]):
         for k, member in enumerate(self.members):
             fit_member(member, data, validation=validation, seed=seed + k, run=run, name=f"member-{k}")
         if self.config.weights == "fit":
-            windows = self._weighing_windows(validation)
+            windows = self._weighing_windows(validation, fitted=data)
             targets, mask = windows.targets()
             parts = [predict_in_batches(member, windows) for member in self.members]
             self._weights = fit_weights(parts, targets, mask, seed=seed)
 
-    def _weighing_windows(self, validation: Any) -> Windows:
+    def _weighing_windows(self, validation: Any, *, fitted: Any) -> Windows:
         if not isinstance(validation, Data):
             windows: Windows = validation
             return windows
         stride = max(1, len(validation.timeline) // _ORIGINS)
-        return evaluation_windows(self.members, validation, horizon=self.config.horizon, stride=stride)
+        windows = evaluation_windows(self.members, validation, horizon=self.config.horizon, stride=stride)
+        kept = unseen(windows, fitted)
+        if not len(kept):
+            raise ShapeError("validation", "leaves windows to weigh members on after the rows fitted on")
+        return kept
 
     def _predict(self, data: Any, *, horizon: int | None) -> Prediction:
         return self._pooled([m.predict(adapted(m, data), horizon=horizon) for m in self.members])
