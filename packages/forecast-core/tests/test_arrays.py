@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from forecast_core.arrays import Array, FloatArray, arrays_equal, frozen, positions
+from forecast_core.arrays import Array, FloatArray, arrays_equal, covered, frozen, positions
 from forecast_core.errors import InvalidInputError, ShapeError
 
 DTYPES = st.sampled_from(["float64", "float32", "int64", "bool", "datetime64[us]", "timedelta64[us]"])
@@ -184,3 +184,13 @@ def test_masks_are_positions_only_at_full_length() -> None:
             positions("rows", wrong, length=3)  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="whole numbers"):
         positions("rows", [0.5], length=3)  # type: ignore[list-item]
+
+
+@settings(max_examples=100, deadline=None)
+@given(length=st.integers(1, 30), data=st.data())
+def test_covered_are_the_positions_within_some_span(length: int, data: st.DataObject) -> None:
+    spans = data.draw(st.lists(st.tuples(st.integers(-5, length - 1), st.integers(0, 8)), max_size=6))
+    begins = np.array([begin for begin, _ in spans], dtype=np.int64)
+    ends = np.array([min(max(begin, 0) + more, length - 1) for begin, more in spans], dtype=np.int64)
+    expected = [any(b <= k <= e for b, e in zip(begins, ends, strict=True)) for k in range(length)]
+    np.testing.assert_array_equal(covered(begins, ends, length=length), expected)

@@ -18,7 +18,7 @@ from pydantic_core import core_schema
 
 from forecast_core.errors import InvalidInputError, ShapeError
 
-__all__ = ["Array", "FloatArray", "arrays_equal", "frozen", "positions", "row_span"]
+__all__ = ["Array", "FloatArray", "arrays_equal", "covered", "frozen", "positions", "row_span"]
 
 _TIME = {"M": "datetime64[us]", "m": "timedelta64[us]"}
 _JSON_DTYPES = ("float64", "float32", "int64", "bool", *_TIME.values())
@@ -58,6 +58,18 @@ def row_span(low: int, high: int, *, length: int) -> tuple[int, int]:
     if first >= last:
         raise ShapeError("rows", f"are at least one of 0..{length - 1}", got=f"[{low}, {high})")
     return first, last
+
+
+def covered(begins: np.ndarray, ends: np.ndarray, *, length: int) -> np.ndarray:
+    """Whether each position 0..length-1 lies in a span from `begins` [n] to `ends` [n], both included.
+
+    Begins below 0 count as 0; ends are below `length`.
+    """
+    change = np.zeros(length + 1, dtype=np.int64)
+    np.add.at(change, np.maximum(begins, 0), 1)
+    np.add.at(change, ends + 1, -1)
+    inside: np.ndarray = np.cumsum(change)[:-1] > 0
+    return inside
 
 
 def positions(argument: str, index: np.ndarray | Sequence[int], *, length: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from forecast_core.arrays import covered
 from forecast_core.artifacts import State
 from forecast_core.errors import DataError, InvalidInputError, NotFittedError, ShapeError
 from forecast_core.losses import MixtureParameters
@@ -70,7 +71,7 @@ class TrainedNetwork(Predictor[GraphPanel]):
         self._scaling = NetworkScaling.fit(panel, rows=rows, levels=levels, over=config.scaling)
         source = self._source(panel, origins)
         begins, ends = origins + 1 - config.context_length, origins + config.horizon
-        times = panel.timestamps[_within(len(panel), begins, ends)]
+        times = panel.timestamps[covered(begins, ends, length=len(panel))]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = self._build(self._anchors(panel, rows, levels))
@@ -308,15 +309,6 @@ class TrainedNetwork(Predictor[GraphPanel]):
         network = self._build(torch.zeros(len(self._known.channels), self.config.components))
         network.load_state_dict(tensors)
         self._network = network.to(training_device(self.config.device)).eval()
-
-
-def _within(rows: int, begins: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Whether each row lies in a span, from `begins` [n] to `ends` [n], both included [rows]."""
-    change = np.zeros(rows + 1, dtype=np.int64)
-    np.add.at(change, np.maximum(begins, 0), 1)
-    np.add.at(change, ends + 1, -1)
-    inside: np.ndarray = np.cumsum(change)[:-1] > 0
-    return inside
 
 
 def _arrays(mixture: MixtureParameters, steps: int) -> tuple[np.ndarray, ...]:

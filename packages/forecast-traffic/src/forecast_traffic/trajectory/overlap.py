@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from forecast_core.arrays import covered
 from forecast_traffic.trajectory.tracks import Tracks
 from forecast_traffic.trajectory.windows import TrackWindows
 
@@ -36,13 +37,8 @@ def apart(windows: TrackWindows, fitted: Tracks | TrackWindows) -> TrackWindows:
 
 def _spanned(windows: TrackWindows) -> np.ndarray:
     """Whether each row of the data lies in the history or the targets of a window [row]."""
-    last = windows.data.run_of_row[1][windows.rows]
-    begins = windows.rows - windows.lengths + 1
-    ends = np.minimum(windows.rows + windows.horizon, last) + 1
-    change = np.zeros(len(windows.data.xy) + 1, dtype=np.int64)
-    np.add.at(change, begins, 1)
-    np.add.at(change, ends, -1)
-    return np.cumsum(change)[:-1] > 0
+    ends = np.minimum(windows.rows + windows.horizon, windows.data.run_of_row[1][windows.rows])
+    return covered(windows.rows - windows.lengths + 1, ends, length=len(windows.data.xy))
 
 
 def _shared_rows(a: Tracks, b: Tracks) -> tuple[np.ndarray, np.ndarray]:
