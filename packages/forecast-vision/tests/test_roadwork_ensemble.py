@@ -8,23 +8,11 @@ import numpy as np
 import pytest
 
 import forecast_core as fc
+from forecast_core import registry
 from forecast_core.errors import ConfigError, NotFittedError
 from forecast_vision.testing import sample_photos
 
-MEMBER: dict[str, Any] = {
-    "id": "vision/roadwork",
-    "params": {
-        "backbone": "histogram",
-        "view_size": 32,
-        "hidden_size": 16,
-        "num_layers": 1,
-        "num_heads": 4,
-        "max_epochs": 2,
-        "batch_size": 8,
-        "augmentations": 1,
-        "calibration_folds": 2,
-    },
-}
+MEMBER: dict[str, Any] = registry.model_spec("vision/roadwork-ensemble").test_configs[0]["members"][0]
 
 
 def test_a_photo_is_decided_by_how_far_probabilities_lie_above_thresholds_on_average() -> None:

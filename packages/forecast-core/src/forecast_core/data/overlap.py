@@ -78,8 +78,10 @@ def _spans(data: Any, series: dict[Any, int]) -> tuple[np.ndarray, np.ndarray, n
 
 
 def _positions(windows: Any, series: dict[Any, int]) -> np.ndarray:
-    """Series of each window [n], -1 for one that is not there."""
-    return np.fromiter((series.get(item, -1) for item in windows.item_ids), np.int64, count=len(windows))
+    """Series of each window [n], -1 for one that is not there; windows of a group are of one series."""
+    _, first, group = np.unique(windows.groups, return_index=True, return_inverse=True)
+    known = [series.get(item, -1) for item in windows.take(first).item_ids]
+    return np.array(known, dtype=np.int64)[group]
 
 
 def shares_series(data: Any, validation: Any) -> bool:
