@@ -19,7 +19,7 @@ from forecast_core.errors import (
     ShapeError,
 )
 from forecast_traffic import GraphPanel, GraphWindows, split_windows
-from forecast_traffic.graph.clock import clock, slots_of_day
+from forecast_traffic.graph.clock import Calendar, clock, slots_of_day
 from forecast_traffic.graph.sample import sample_graph
 
 START = np.datetime64("2024-01-01T00:00", "us")
@@ -205,6 +205,8 @@ def test_every_change_changes_the_fingerprint() -> None:
         replace(gp, weather_type=1 - gp.weather_type),
         replace(gp, event_ids=gp.event_ids + 1),
         replace(gp, tz="UTC"),
+        replace(gp, holidays=("2024-01-01",)),
+        replace(gp, holidays=()),
         gp.select_items(gp.node_ids[::-1]),
         gp.without(frozenset({"future_covariates"})),
     ]
@@ -342,7 +344,7 @@ def test_the_clock_counts_slots_weekdays_and_weeks(freq: str, slots: int) -> Non
 def test_the_clock_follows_the_zone() -> None:
     grid = fc.Freq.parse("h")
     noon_utc = np.array(["2024-01-01T12:00", "2024-07-01T12:00"], dtype="datetime64[us]")
-    np.testing.assert_array_equal(clock(noon_utc, grid, tz="America/Los_Angeles")[:, 0], [4, 5])
+    np.testing.assert_array_equal(clock(noon_utc, grid, Calendar("America/Los_Angeles"))[:, 0], [4, 5])
 
 
 @pytest.mark.parametrize("freq", ["7min", "W", "MS"])

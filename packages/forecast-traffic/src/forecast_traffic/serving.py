@@ -21,6 +21,7 @@ from forecast_core.series.columns import (
 from forecast_core.series.example import ExampleData
 from forecast_core.series.serving import Columns, as_targets
 from forecast_core.serving.request import ForecastRequest, ItemId, Name, Number, TensorSpec, Time
+from forecast_traffic.graph.clock import days
 from forecast_traffic.graph.panel import GraphPanel
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["GraphRequest"]
 
 _Ahead = Annotated[list[Number | None], Field(min_length=1, max_length=110_000)]
+_Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 _Kinds = Annotated[list[Annotated[int, Field(ge=-1, le=1_000_000)]], Field(min_length=1, max_length=110_000)]
 
 
@@ -38,8 +40,8 @@ class GraphRequest(ForecastRequest):
     context: channel name -> [node][time], null where missing; a model with one channel also takes it under
     the name "target". timestamps: [time], increasing, one step of `freq` apart; without a zone they are UTC.
     node_ids: default is the nodes of training. weather: name -> [time + steps ahead], null where unknown;
-    weather_type and event_ids: [time + steps ahead]. The graph is the one the model was trained on. freq, tz:
-    default is those of training.
+    weather_type and event_ids: [time + steps ahead]. The graph is the one the model was trained on. freq, tz,
+    holidays: default is those of training.
     """
 
     context: Annotated[Columns, Field(min_length=1, max_length=1_000)]
@@ -50,6 +52,7 @@ class GraphRequest(ForecastRequest):
     event_ids: _Kinds | None = None
     freq: Annotated[str, Field(min_length=1, max_length=30)] | None = None
     tz: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    holidays: Annotated[list[_Day], Field(max_length=10_000)] | None = None
 
     def to_data(self, info: ModelInfo) -> GraphPanel:
         """The panel of this request, without edges; InvalidInputError, or one of its kinds, naming the field
@@ -79,6 +82,7 @@ class GraphRequest(ForecastRequest):
             event_ids=None if self.event_ids is None else np.array(self.event_ids),
             freq=freq,
             tz=zone_of(self.tz, info),
+            holidays=None if self.holidays is None else days("holidays", self.holidays),
             channel_names=channels,
             weather_names=names,
             known=len(self.timestamps) if looks_ahead else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, InitVar, dataclass, replace
+from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ from forecast_core.data.instants import instant
 from forecast_core.data.ranges import ranges_of
 from forecast_core.errors import DataError, InvalidInputError, MissingFutureError, ShapeError, near_misses
 from forecast_core.validation import whole
+from forecast_traffic.graph.clock import Calendar, days
 from forecast_traffic.graph.edges import adjacency_matrix, checked_edges, same_edges, subgraph
 from forecast_traffic.graph.windows import GraphWindows
 
@@ -38,7 +40,8 @@ class GraphPanel:
     what other number means so. weather [time, w] for all nodes or [time, node, w]: known ahead, NaN where it
     is not; by convention temperature, rain and wind. weather_type [time] or [time, node]: whole numbers from
     0, -1 where unknown. event_ids [time]: 0 for none, else the kind of event, known ahead. tz: the zone whose
-    clock calendars follow; None takes the timestamps as they are.
+    clock calendars follow; None takes the timestamps as they are. holidays: days of that clock whose traffic
+    is that of Sundays, also days past the end; dates, or texts such as "2024-12-25".
 
     A panel with weather or events may end in rows without any value: these are the future, and `known_rows`
     says where it begins; known: where, if the last known rows are unobserved as well.
@@ -61,6 +64,7 @@ class GraphPanel:
     channel_names: tuple[str, ...] = ()
     weather_names: tuple[str, ...] = ()
     known: int | None = None
+    holidays: tuple[date, ...] | None = None
     missing_value: InitVar[float | None] = None
 
     def __post_init__(self, missing_value: float | None) -> None:
@@ -79,6 +83,7 @@ class GraphPanel:
             self._put(name, getattr(series, name))
         self._put("channel_names", series.target_names)
         self._put("mask", frozen(~np.isnan(series.values)))
+        self._put("holidays", None if self.holidays is None else days("holidays", self.holidays))
         edges = checked_edges(self.edge_index, self.edge_weight, nodes=len(ids))
         self._put("edge_index", edges[0])
         self._put("edge_weight", edges[1])
@@ -202,6 +207,11 @@ class GraphPanel:
         return self.channel_names
 
     @property
+    def calendar(self) -> Calendar:
+        """Zone and holidays."""
+        return Calendar(self.tz, self.holidays)
+
+    @property
     def looks_ahead(self) -> bool:
         """Whether the panel holds something that is known ahead: weather or events."""
         return self.weather is not None or self.event_ids is not None
@@ -305,8 +315,8 @@ class GraphPanel:
         pure future, and takes the place of what future is there.
 
         Both have the same nodes, in whatever order, channels, frequency, and kinds of weather and events, and
-        the same edges; a panel without any takes those of the other. Raises DataError or ShapeError naming
-        what does not fit.
+        the same edges and zone; a panel without any takes those of the other. Holidays are those of both.
+        Raises DataError or ShapeError naming what does not fit.
         """
         for name in ("channel_names", "freq", "weather_names"):
             if getattr(self, name) != getattr(later, name):
@@ -320,10 +330,18 @@ class GraphPanel:
             edges = other
         elif other[0].size and not same_edges(edges, other):
             raise DataError("later.edge_index", "is that of the panel to be extended, or has no edge")
+        if None not in (self.tz, later.tz) and self.tz != later.tz:
+            raise DataError("later.tz", f"is {self.tz}, or not told", got=later.tz)
         row = row_of_continuation(self, later)
+        calendar = self.calendar.joined(later.calendar)
+        joined: dict[str, Any] = {
+            "edge_index": edges[0],
+            "edge_weight": edges[1],
+            "tz": calendar.tz,
+            "holidays": calendar.holidays,
+        }
         if not row:
-            return replace(later, edge_index=edges[0], edge_weight=edges[1])
-        joined: dict[str, Any] = {}
+            return replace(later, **joined)
         for name in _OVER_TIME:
             mine, other = getattr(self, name), getattr(later, name)
             if (mine is None) != (other is None) or (mine is not None and mine.shape[1:] != other.shape[1:]):
@@ -332,7 +350,6 @@ class GraphPanel:
             if mine is not None:
                 joined[name] = np.concatenate([mine[:row], other])
         known = row + later.known_rows if later.known_rows else self.known_rows
-        joined |= {"edge_index": edges[0], "edge_weight": edges[1]}
         return replace(self, known=known if self.looks_ahead else None, **joined)
 
     def select_items(self, node_ids: Sequence[NodeId]) -> GraphPanel:
@@ -372,7 +389,7 @@ class GraphPanel:
         return {
             "type": "graph",
             "freq": str(self.freq),
-            "tz": self.tz,
+            **self.calendar.to_dict(),
             "items": len(self.node_ids),
             "node_ids": list(self.node_ids),
             "edges": self.edge_index.shape[1],

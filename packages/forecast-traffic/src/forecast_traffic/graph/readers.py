@@ -20,6 +20,7 @@ from forecast_core.data.frames import as_frame, number_column, read_table, requi
 from forecast_core.data.instants import instant, instants
 from forecast_core.errors import DataError, InvalidInputError, MissingDependencyError, ShapeError
 from forecast_core.validation import numbers
+from forecast_traffic.graph.clock import days
 from forecast_traffic.graph.edges import edges_of, gaussian_kernel
 from forecast_traffic.graph.panel import GraphPanel, NodeId
 
@@ -45,12 +46,13 @@ def from_tables(
     missing_value: float | None = None,
     freq: str | Freq | None = None,
     tz: str | None = None,
+    holidays: Iterable[Any] | None = None,
 ) -> GraphPanel:
     """A panel of two frames of pandas, polars or pyarrow: a row a (node, time), and a row an edge.
 
     values: columns timestamp, node and channels; times a node lacks are missing. edges: columns source and
-    target hold ids of nodes; weight None: 1 each. Raises DataError for a missing column, a duplicate time,
-    or an edge of an unknown node (naming its row).
+    target hold ids of nodes; weight None: 1 each. tz, holidays: as for `GraphPanel`. Raises DataError for a
+    missing column, a duplicate time, or an edge of an unknown node (naming its row).
     """
     panel = Panel.from_frame(values, timestamp=timestamp, target=channels, item_id=node, freq=freq, tz=tz)
     table = as_frame(edges, argument="edges")
@@ -66,6 +68,7 @@ def from_tables(
         None if weight is None else number_column(table, weight),  # type: ignore[arg-type]
         freq=panel.freq,
         tz=panel.tz,
+        holidays=None if holidays is None else days("holidays", holidays),
         channel_names=tuple(channels),
         missing_value=missing_value,
     )
@@ -91,6 +94,7 @@ def read_network(
     threshold: float = 0.1,
     missing_value: float | None = None,
     tz: str | None = None,
+    holidays: Iterable[Any] | None = None,
 ) -> GraphPanel:
     """A panel of the arrays that public sets ship: values in .npz, .csv(.gz) or .h5, a graph beside them.
 
@@ -100,7 +104,7 @@ def read_network(
     start: time of the first row, where the file has no times. adjacency: a matrix or a file of one (csv
     without header, or the array "adj" of an npz); distances: a matrix, or a file of a table (from, to,
     distance) with or without a header, which become weights by `gaussian_kernel` with `threshold`. Neither:
-    no edges.
+    no edges. tz, holidays: as for `GraphPanel`.
 
     Raises DataError naming what the file lacks, InvalidInputError where both graphs are given.
     """
@@ -131,6 +135,7 @@ def read_network(
         edge_weight,
         freq=grid,
         tz=tz,
+        holidays=None if holidays is None else days("holidays", holidays),
         channel_names=tuple(channels),
         missing_value=missing_value,
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from forecast_core.errors import DataError, MissingFutureError
+from forecast_traffic.graph.clock import Calendar
 from forecast_traffic.graph.known import check_same_kind, node_positions
 from forecast_traffic.graph.panel import GraphPanel, NodeId
 
@@ -20,7 +21,8 @@ _LEAVE_OUT = "leave it out: data.without({'future_covariates'}), or fit with it"
 @dataclass(frozen=True)
 class TrainingPanel:
     """nodes, channels, freq, weather: names, in the order of training. weather_by_node: whether each node had
-    its own. weather_types, events: how many kinds were there, 0 where the panel had none.
+    its own. weather_types, events: how many kinds were there, 0 where the panel had none. calendar: what the
+    dates meant.
     """
 
     nodes: tuple[NodeId, ...]
@@ -30,6 +32,7 @@ class TrainingPanel:
     weather_by_node: bool
     weather_types: int
     events: int
+    calendar: Calendar
 
     @classmethod
     def of(cls, panel: GraphPanel) -> Self:
@@ -43,6 +46,7 @@ class TrainingPanel:
             weather_by_node=panel.weather is not None and panel.weather.ndim == 3,
             weather_types=0 if kinds is None else int(kinds.max()) + 1,
             events=0 if events is None else int(events.max()) + 1,
+            calendar=panel.calendar,
         )
 
     def check(self, panel: GraphPanel) -> None:
@@ -86,7 +90,13 @@ class TrainingPanel:
             raise DataError("data.weather", f"is {wanted} as in training", got=panel.weather.shape)
 
     def ordered(self, panel: GraphPanel) -> tuple[GraphPanel, np.ndarray]:
-        """The panel with its nodes in the order of training, and where each of its own nodes went."""
+        """The panel with its nodes in the order of training and, where it does not tell them, the zone and
+        holidays of training; and where each of its own nodes went.
+        """
+        calendar = panel.calendar.or_else(self.calendar)
+        if calendar != panel.calendar:
+            known = panel.known_rows if panel.looks_ahead else None
+            panel = replace(panel, known=known, tz=calendar.tz, holidays=calendar.holidays)
         positions = node_positions(panel, self.nodes)
         if (positions == np.arange(len(positions))).all():
             return panel, positions
@@ -94,7 +104,7 @@ class TrainingPanel:
 
     def to_json(self) -> str:
         """Text from which `from_json` makes an equal one."""
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self) | {"calendar": self.calendar.to_dict()})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -102,4 +112,5 @@ class TrainingPanel:
         found: dict[str, Any] = json.loads(text)
         for name in ("nodes", "channels", "weather"):
             found[name] = tuple(found[name])
+        found["calendar"] = Calendar.from_dict(found["calendar"])
         return cls(**found)

@@ -14,7 +14,7 @@ from forecast_core.prediction import MixturePrediction, Prediction
 from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_traffic.configs import HistoricalAverageConfig
-from forecast_traffic.graph.clock import clock, slots_of_day
+from forecast_traffic.graph.clock import Calendar, clock, slots_of_day
 from forecast_traffic.graph.known import check_same_kind, node_positions
 from forecast_traffic.graph.panel import GraphPanel
 from forecast_traffic.graph.windows import GraphWindows
@@ -39,6 +39,7 @@ class HistoricalAverage(Predictor[GraphPanel]):
     _nodes: tuple[int | str, ...] = ()
     _channels: tuple[str, ...] = ()
     _freq: str = ""
+    _calendar: Calendar = Calendar()
     _mean: np.ndarray
     _sigma: np.ndarray
 
@@ -46,7 +47,7 @@ class HistoricalAverage(Predictor[GraphPanel]):
         values = data.series.values.astype(np.float64)  # [time, node, channel]
         if np.isnan(values).all(axis=(0, 1)).any():
             raise DataError("data.values", "hold an observation of every channel")
-        slot, weekday, _ = np.moveaxis(clock(data.series.timestamps, data.freq, tz=data.tz), -1, 0)
+        slot, weekday, _ = np.moveaxis(clock(data.series.timestamps, data.freq, data.calendar), -1, 0)
         slots, days = slots_of_day(data.freq), _DAYS[self.config.period]
         mean, variance = _of_nodes(values)  # [1, node, channel]
         centred = values - mean  # sums of squares then keep their digits
@@ -59,6 +60,7 @@ class HistoricalAverage(Predictor[GraphPanel]):
             )
         self._mean, self._sigma = mean + level[0], np.sqrt(level[1])
         self._nodes, self._channels, self._freq = data.node_ids, data.channel_names, str(data.freq)
+        self._calendar = data.calendar
 
     def _cells(
         self, values: np.ndarray, cell: np.ndarray, parent_mean: np.ndarray, parent_variance: np.ndarray
@@ -94,7 +96,8 @@ class HistoricalAverage(Predictor[GraphPanel]):
     ) -> MixturePrediction:
         """times [n, horizon], nodes [n] by their position in training."""
         check_same_kind(panel, freq=self._freq, channels=self._channels)
-        slot, weekday, _ = np.moveaxis(clock(times, panel.freq, tz=panel.tz), -1, 0)
+        calendar = panel.calendar.or_else(self._calendar)
+        slot, weekday, _ = np.moveaxis(clock(times, panel.freq, calendar), -1, 0)
         cell = _DAYS[self.config.period][weekday] * slots_of_day(panel.freq) + slot  # [n, h]
         return MixturePrediction(
             item_ids=item_ids,
@@ -107,7 +110,12 @@ class HistoricalAverage(Predictor[GraphPanel]):
         )
 
     def _state(self) -> State:
-        known = {"nodes": list(self._nodes), "channels": list(self._channels), "freq": self._freq}
+        known = {
+            "nodes": list(self._nodes),
+            "channels": list(self._channels),
+            "freq": self._freq,
+            "calendar": self._calendar.to_dict(),
+        }
         return State(
             arrays={"mean": self._mean, "sigma": self._sigma}, texts={"inputs.json": json.dumps(known)}
         )
@@ -119,6 +127,7 @@ class HistoricalAverage(Predictor[GraphPanel]):
             tuple(known["channels"]),
             known["freq"],
         )
+        self._calendar = Calendar.from_dict(known["calendar"])
         self._mean, self._sigma = state.arrays["mean"], state.arrays["sigma"]
 
 

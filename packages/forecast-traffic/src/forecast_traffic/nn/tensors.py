@@ -58,7 +58,7 @@ class NetworkTensors:
         self.values = torch.from_numpy(table).to(device)
         times = panel.freq.range(panel.timestamps[0], self.rows)
         events = _padded(np.zeros(len(panel)) if panel.event_ids is None else panel.event_ids, self.rows)
-        whole = np.concatenate([clock(times, panel.freq, tz=panel.tz), events[:, None]], axis=1)
+        whole = np.concatenate([clock(times, panel.freq, panel.calendar), events[:, None]], axis=1)
         self.clock = torch.from_numpy(whole.astype(np.int64)).to(device)
         self.weather: tuple[Tensor, Tensor, Tensor] | None = None
         if panel.weather is not None:
