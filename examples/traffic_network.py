@@ -35,6 +35,12 @@ from forecast_traffic import (
 from forecast_traffic.models.stmgt import STMGT
 
 METRICS = ["mae@3,6,12", "rmse", "crps", "coverage@0.9"]
+HOLIDAYS = (  # New Zealand's and Auckland's
+    *("2024-01-01", "2024-01-02", "2024-01-29", "2024-02-06", "2024-03-29", "2024-04-01", "2024-04-25"),
+    *("2024-06-03", "2024-06-28", "2024-10-28", "2024-12-25", "2024-12-26"),
+    *("2025-01-01", "2025-01-02", "2025-01-27", "2025-02-06", "2025-04-18", "2025-04-21", "2025-04-25"),
+    *("2025-06-02", "2025-06-20", "2025-10-27", "2025-12-25", "2025-12-26", "2026-01-01"),
+)
 
 
 def main() -> None:
@@ -106,6 +112,7 @@ def pedestrians(out: Path, *, epochs: int, seed: int) -> None:
         edge_weight,
         freq="h",
         channel_names=("count",),
+        holidays=HOLIDAYS,
     )
     print(panel)
     train, valid, test = fc.splits.time_split(panel, (0.7, 0.1, 0.2))
