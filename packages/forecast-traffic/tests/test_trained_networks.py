@@ -214,6 +214,24 @@ def test_it_is_fitted_on_windows_of_either_protocol(model_id: str) -> None:
 
 
 @pytest.mark.parametrize("model_id", MODELS)
+def test_a_fit_on_windows_reads_nothing_but_their_rows(model_id: str) -> None:
+    gp = sample_graph(rows=200, future_covariates=1)
+    gp = gp if model_id == "traffic/stmgt" else gp.without(frozenset({"future_covariates"}))
+    values, between = gp.values.copy(), slice(100, 140)
+    values[between] *= 50.0
+    weather = None if gp.weather is None else gp.weather.copy()
+    if weather is not None:
+        weather[between] += 1e3
+    made = []
+    for each in (gp, replace(gp, values=values, weather=weather)):
+        windows = each.windows(context_length=6, horizon=4)
+        windows = windows.take(np.flatnonzero((windows.rows < 96) | (windows.rows >= 145)))
+        made.append(fc.create_model(model_id, **SMALL).fit(windows).predict_windows(windows))
+    for name in ("weights", "means", "sigmas"):
+        np.testing.assert_array_equal(getattr(made[0], name), getattr(made[1], name))
+
+
+@pytest.mark.parametrize("model_id", MODELS)
 def test_a_shorter_horizon_is_the_beginning_of_the_whole(model_id: str) -> None:
     gp = sample_graph()
     model = fc.create_model(model_id, **SMALL).fit(gp)

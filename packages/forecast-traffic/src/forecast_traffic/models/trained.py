@@ -66,15 +66,15 @@ class TrainedNetwork(Predictor[GraphPanel]):
         training_device(config.device)
         panel, origins = self._training_origins(data)
         self._known, self._edges = TrainingPanel.of(panel), (panel.edge_index, panel.edge_weight)
-        rows = int(origins.max()) + config.horizon + 1
-        levels = (np.arange(config.components) + 0.5) / config.components
-        self._scaling = NetworkScaling.fit(panel, rows=rows, levels=levels, over=config.scaling)
-        source = self._source(panel, origins)
         begins, ends = origins + 1 - config.context_length, origins + config.horizon
-        times = panel.timestamps[covered(begins, ends, length=len(panel))]
+        spanned = covered(begins, ends, length=len(panel))
+        rows, read = int(ends.max()) + 1, _of_rows(panel, spanned)
+        levels = (np.arange(config.components) + 0.5) / config.components
+        self._scaling = NetworkScaling.fit(read, rows=rows, levels=levels, over=config.scaling)
+        source = self._source(panel, origins)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = self._build(self._anchors(panel, rows, levels))
+            network = self._build(self._anchors(read, rows, levels))
         network.to(config.device)
         objective = self._objective()
         fit_network(
@@ -85,7 +85,7 @@ class TrainedNetwork(Predictor[GraphPanel]):
             seed=seed,
             validation=None
             if validation is None
-            else self._validation_source(panel, validation, fitted=times),
+            else self._validation_source(panel, validation, fitted=panel.timestamps[spanned]),
             run=run,
         )
         self._network = network.eval()
@@ -309,6 +309,19 @@ class TrainedNetwork(Predictor[GraphPanel]):
         network = self._build(torch.zeros(len(self._known.channels), self.config.components))
         network.load_state_dict(tensors)
         self._network = network.to(training_device(self.config.device)).eval()
+
+
+def _of_rows(panel: GraphPanel, spanned: np.ndarray) -> GraphPanel:
+    """The panel without what it holds in rows that no training window spans [time]."""
+    if spanned[: panel.known_rows].all():
+        return panel
+    held: dict[str, Any] = {
+        name: np.where(spanned.reshape(-1, *[1] * (array.ndim - 1)), array, np.nan)
+        for name in ("values", "weather")
+        if (array := getattr(panel, name)) is not None
+    }
+    held |= {"mask": None, "known": panel.known_rows if panel.looks_ahead else None}
+    return replace(panel, **held)
 
 
 def _arrays(mixture: MixtureParameters, steps: int) -> tuple[np.ndarray, ...]:
