@@ -95,8 +95,7 @@ class TrainingPanel:
         """
         calendar = panel.calendar.or_else(self.calendar)
         if calendar != panel.calendar:
-            known = panel.known_rows if panel.looks_ahead else None
-            panel = replace(panel, known=known, tz=calendar.tz, holidays=calendar.holidays)
+            panel = replace(panel, tz=calendar.tz, holidays=calendar.holidays)
         positions = node_positions(panel, self.nodes)
         if (positions == np.arange(len(positions))).all():
             return panel, positions
