@@ -108,13 +108,13 @@ class Stream:
                 got=stamps[at.argmax()],
                 hint="delete the stream and create it anew",
             )
-        begin = max(min(0, int(at.min())), end - self.capacity + 1)
-        held = (at >= max(begin, 0)) & (at < self._count)
+        kept = at > end - self.capacity
+        begin = int(at[kept].min(initial=max(0, end - self.capacity + 1) if self._count else end))
+        held = kept & (at >= 0) & (at < self._count)
         filled = self._check_held(at[held], rows[held], stamps[held])
-        added = (at >= begin) & ~held
+        added = kept & ~held
         self._reach(begin, end)
         self._first = np.asarray(self.freq.shift(first, begin))
-        kept = at >= begin
         place = self._start + at[kept] - begin
         self._rows[place] = np.where(np.isnan(rows[kept]), self._rows[place], rows[kept])
         repeated = int(held.sum()) - filled
