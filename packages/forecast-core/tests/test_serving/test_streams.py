@@ -197,7 +197,12 @@ def test_streams_are_created_once_and_deleted(fed: Any) -> None:
         ({"model": "daily", "freq": "h", "capacity": 100_001}, "capacity"),
         ({"model": "daily", "freq": "h", "item_ids": []}, "item_ids"),
         ({"model": "daily", "freq": "h", "item_ids": ["a", "a"]}, "item_ids"),
-        ({"model": "daily", "freq": "h", "static_covariates": {"s": [1.0, 2.0]}}, "static_covariates.s"),
+        ({"model": "daily", "freq": "h", "static_covariates": {"s": [1.0]}}, "static_covariates"),
+        ({"model": "daily", "freq": "h", "past_covariates": ["p"]}, "past_covariates"),
+        (
+            {"model": "daily", "freq": "h", "static_covariates": {str(k): [1.0] for k in range(1001)}},
+            "static_covariates",
+        ),
         ({"model": "daily", "freq": "h", "tz": "Nowhere"}, "tz"),
     ],
 )
@@ -224,6 +229,23 @@ def test_streams_and_what_they_keep_are_bounded(opened: Callable[..., Any], seas
     client.ask("DELETE", "/streams/a")
     assert client.post("/streams/c", create).status_code == 201
     assert "forecast_streams 2.0" in client.get("/metrics").text
+
+
+def test_names_and_ids_of_a_stream_are_counted_as_what_it_keeps(
+    opened: Callable[..., Any], touchy: Any, tmp_path: Path
+) -> None:
+    fc.create_model("toys/touchy").save(tmp_path / "touchy")
+    client = opened(tmp_path / "touchy", max_stream_values=10_000)
+    create = {"model": "touchy", "freq": "h", "capacity": 2}
+    for names in (
+        {"static_covariates": {f"{k:0200}": [1.0] for k in range(500)}},
+        {"item_ids": [f"{k:0200}" for k in range(500)]},
+    ):
+        assert client.post("/streams/a", {**create, **names}).status_code == 429
+    two = {"static_covariates": {"s": [1.0, 2.0]}}
+    assert "static_covariates.s" in client.post("/streams/a", {**create, **two}).text
+    assert client.post("/streams/a", create).status_code == 201
+    assert 4 < client.server.streams.get("a").stream.values_kept < 50
 
 
 def test_rows_of_a_stream_have_its_columns(fed: Any, panel: fc.Panel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -71,8 +72,10 @@ class Stream:
 
     @property
     def values_kept(self) -> int:
-        """Numbers the stream has room for."""
-        return int(self._rows.size)
+        """Numbers the stream has room for; eight bytes of names and ids count as one."""
+        names = self.target_names + self.past_covariate_names + self.future_covariate_names
+        texts = sum(map(sys.getsizeof, (*self.item_ids, *names, *self.static_covariate_names)))
+        return int(self._rows.size) + len(self.item_ids) * len(self.static_covariate_names) + texts // 8
 
     @property
     def last(self) -> np.datetime64 | None:

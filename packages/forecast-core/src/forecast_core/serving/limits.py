@@ -30,7 +30,9 @@ class Limits(ModelConfig):
     max_wait: float = Field(default=0.2, gt=0, description="seconds a request may be expected to wait")
     max_streams: int = Field(default=10_000, ge=0, description="streams at a time")
     max_stream_rows: int = Field(default=100_000, ge=1, description="rows a stream keeps")
-    max_stream_values: int = Field(default=50_000_000, ge=1, description="numbers all streams keep")
+    max_stream_values: int = Field(
+        default=50_000_000, ge=1, description="numbers all streams keep, eight bytes of names as one"
+    )
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:

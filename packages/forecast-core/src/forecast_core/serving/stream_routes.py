@@ -77,7 +77,7 @@ class StreamRequest(Body):
     target_names: Annotated[list[Name], Field(min_length=1, max_length=1_000)] | None = None
     past_covariates: list[Name] = Field(default_factory=list, max_length=1_000)
     future_covariates: list[Name] = Field(default_factory=list, max_length=1_000)
-    static_covariates: StaticColumns = Field(default_factory=dict)
+    static_covariates: StaticColumns = Field(default_factory=dict, max_length=1_000)
     tz: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     capacity: int = Field(default=1024, ge=2)
 
@@ -224,6 +224,10 @@ def _stream(body: StreamRequest, loaded: Loaded, limits: Limits, store: StreamSt
         raise RequestError.one("freq", "is given, as the model was not fitted on data of one")
     if body.capacity > limits.max_stream_rows:
         raise RequestError.one("capacity", f"is at most {limits.max_stream_rows}")
+    kinds = ("past_covariates", "future_covariates", "static_covariates")
+    asked = frozenset(kind for kind in kinds if getattr(body, kind))
+    for kind in sorted(loaded.predictor.spec.capabilities.refuses(asked)):
+        raise RequestError.one(kind, f"are none, as {info.id} takes none")
     given = body.target_names or target_names_of(info) or ("target",)
     targets = column_names("target_names", given, info, kind="target_names")
     past = column_names("past_covariates", body.past_covariates, info, kind="past_covariates")
