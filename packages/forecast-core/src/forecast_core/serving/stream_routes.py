@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, ValidationError
@@ -303,7 +303,13 @@ def _predicting(kept: _Kept, body: bytes, limits: Limits) -> Work:
 
 
 class _Asked:
-    """A stream's request with its data."""
+    """A stream's request with its data; what is wrong with rows sent before is wrong with the stream."""
+
+    data_fields: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("data", "stream", "values", "timestamps", "target_names"), "stream_id"),
+        **dict.fromkeys(("item_ids", "freq"), "stream_id"),
+        "future": "future_covariates",
+    }
 
     def __init__(self, request: StreamPredictRequest, stream: Stream, ahead: np.ndarray | None) -> None:
         self.horizon, self.quantile_levels = request.horizon, request.quantile_levels
