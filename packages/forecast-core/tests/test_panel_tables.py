@@ -372,6 +372,7 @@ def test_libraries_read_one_table_from_a_csv(data: st.DataObject, rows: int, quo
     for table in tables:
         assert cells(table, "id") == ids
         np.testing.assert_array_equal(number_column(table, "number"), expected)
+        assert table["number"].null_count() == np.isnan(expected).sum()
         assert cells(table, "other") == cells(tables[0], "other")
         assert table.schema["number"] == tables[0].schema["number"]
 

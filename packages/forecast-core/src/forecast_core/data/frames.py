@@ -170,7 +170,7 @@ def _untyped(backend: str, file: Path) -> dict[str, Any]:
 
 
 def _typed(frame: nw.DataFrame[Any], name: str) -> nw.Series[Any] | nw.Expr:
-    """A column of cells as whole numbers, truth values, numbers (NaN where missing) or texts."""
+    """A column of cells as whole numbers, truth values, numbers or texts."""
     cells = frame.get_column(name).fill_null("").str.strip_chars()
 
     def all_are(*kinds: str) -> bool:
@@ -182,10 +182,12 @@ def _typed(frame: nw.DataFrame[Any], name: str) -> nw.Series[Any] | nw.Expr:
         return cells.cast(nw.Int64)
     if all_are(_TRUTH):
         return cells.str.to_lowercase() == "true"
-    if not all_are(_NUMBER):
-        for kind, number in (("(?i:true)", "1"), ("(?i:false)", "0"), (_MISSING, "nan")):
-            cells = cells.str.replace_all(f"^(?:{kind})$", number)
-    return cells.cast(nw.Float64)
+    if all_are(_NUMBER):
+        return cells.cast(nw.Float64)
+    for kind, number in (("(?i:true)", "1"), ("(?i:false)", "0"), (_MISSING, "nan")):
+        cells = cells.str.replace_all(f"^(?:{kind})$", number)
+    known = nw.when(~nw.col(name).is_nan()).then(nw.col(name))
+    return cells.cast(nw.Float64).to_frame().select(known.alias(name)).get_column(name)
 
 
 def _text(name: str) -> nw.Expr:
