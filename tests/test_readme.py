@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from pathlib import Path
 
@@ -40,6 +41,15 @@ def test_links_of_the_documents_exist() -> None:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
             if "://" not in target:
                 assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_names_of_the_documents_exist() -> None:
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("packages/*/README.md")]:
+        for name in re.findall(r"`(forecast_\w+(?:\.\w+)+)", document.read_text()):
+            try:
+                pkgutil.resolve_name(name)
+            except (ImportError, AttributeError) as error:
+                pytest.fail(f"{document.name}: {name}: {error}")
 
 
 def test_make_targets_of_the_documents_exist() -> None:

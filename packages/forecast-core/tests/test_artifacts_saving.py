@@ -269,6 +269,31 @@ def test_an_artifact_that_stepped_aside_when_its_writer_was_killed_comes_back(
     assert names(tmp_path) == ["m"]
 
 
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_first_save_that_another_writer_overtakes_replaces_an_artifact_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, foreign: bool
+) -> None:
+    path, rename = tmp_path / "m", os.rename
+
+    def overtaken(source: Path, target: Path) -> None:
+        monkeypatch.setattr(os, "rename", rename)
+        if foreign:
+            target.mkdir()
+            (target / "notes").touch()
+        else:
+            write(path)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", overtaken)
+    if foreign:
+        with pytest.raises(ArtifactError, match="other than an artifact"):
+            write(path)
+        return
+    write(path, "second")
+    assert content(path) == "second"
+    assert names(tmp_path) == ["m"]
+
+
 def test_readers_and_writers_of_one_path_at_once_see_whole_artifacts_only(tmp_path: Path) -> None:
     path, failures, done = tmp_path / "m", [], threading.Event()
     write(path, "0")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import narwhals as nw
@@ -16,7 +18,7 @@ import pytest
 from hypothesis import assume, given, settings, strategies as st
 
 import forecast_core as fc
-from forecast_core.data.frames import read_table
+from forecast_core.data.frames import number_column, read_table
 from forecast_core.errors import DataError, ForecastError, FrequencyError, InvalidInputError, ShapeError
 from forecast_core.strategies import panels
 
@@ -272,6 +274,22 @@ def test_items_come_in_order_of_appearance(ids: Any, kept: tuple[Any, ...]) -> N
         assert panel.values[0, :, 0].tolist() == [1.0, 2.0]
 
 
+def test_items_of_a_wide_table_may_be_whole_numbers() -> None:
+    long = pd.DataFrame({"time": [START, START, START + HOUR], "id": [101, 7, 101], "count": [1.0, 2.0, 3.0]})
+    table = long.pivot(index="time", columns="id", values="count").reset_index()
+    panel = fc.Panel.from_wide(table, timestamp="time", freq="h")
+    assert panel.item_ids == (7, 101)
+    np.testing.assert_array_equal(panel.values[..., 0], [[2.0, 1.0], [np.nan, 3.0]])
+    numbered = fc.Panel.from_frame(
+        table.set_axis([0, 7, 101], axis=1).melt(id_vars=0, var_name=1, value_name=2),
+        timestamp=0,  # type: ignore[arg-type]
+        item_id=1,  # type: ignore[arg-type]
+        target=[2],  # type: ignore[list-item]
+        freq="h",
+    )
+    assert numbered.item_ids == (7, 101)
+
+
 @pytest.mark.parametrize("frame", FRAMES)
 def test_wide_tables_have_a_column_an_item(frame: Any) -> None:
     times = [datetime(2024, 1, 1, h) for h in (0, 1, 3)]
@@ -309,6 +327,73 @@ def test_tables_are_read_from_files(tmp_path: Path, backend: str, name: str) -> 
     panel = fc.Panel.from_frame(read_table(path, backend=backend), **OPTIONS)
     assert panel.item_ids == ("north", "south")
     assert len(panel) == 3
+
+
+GAPS = st.sampled_from(["", "NA", "NaN", "null", "N/A"])
+NUMBERS = [
+    st.integers(-(10**20), 10**20).map(str),
+    st.floats(allow_nan=False).map(repr),
+    st.sampled_from(["+1", ".5", "2.", " 3", "1E5", "007"]),
+    st.sampled_from(["true", "False", "TRUE"]),
+]
+TEXTS = [
+    st.dates().map(str),
+    st.datetimes().map(str),
+    st.text('aN1 ,"é-.', max_size=5),
+    st.sampled_from(["1_000", "0x1", "12:30", "2024-01-01T00:00+02:00", "nan.", "e5", "1 2"]),
+]
+
+
+def columns(*kinds: st.SearchStrategy[str], rows: int) -> st.SearchStrategy[list[str]]:
+    return st.one_of(
+        st.lists(kind | gap, min_size=rows, max_size=rows) for kind in kinds for gap in (kind, GAPS)
+    )
+
+
+def cells(table: nw.DataFrame[Any], name: str) -> list[Any]:
+    return ["" if cell is None or cell != cell else cell for cell in table[name].to_list()]
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), rows=st.integers(1, 6), quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+def test_libraries_read_one_table_from_a_csv(data: st.DataObject, rows: int, quoting: Any) -> None:
+    ids = data.draw(columns(*TEXTS, *NUMBERS, rows=rows))
+    numbers = data.draw(columns(*NUMBERS, rows=rows))
+    others = data.draw(columns(*TEXTS, st.one_of(*NUMBERS, *TEXTS), rows=rows))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "t.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, quoting=quoting).writerows(
+                [("id", "number", "other"), *zip(ids, numbers, others, strict=True)]
+            )
+        tables = [nw.from_native(read_table(path, text=("id",), backend=b)) for b in BACKENDS]
+    known = {"true": 1.0, "false": 0.0} | dict.fromkeys(["", "na", "nan", "null", "n/a"], np.nan)
+    expected = [known[cell.lower()] if cell.lower() in known else float(cell) for cell in numbers]
+    for table in tables:
+        assert cells(table, "id") == ids
+        np.testing.assert_array_equal(number_column(table, "number"), expected)
+        assert table["number"].null_count() == np.isnan(expected).sum()
+        assert cells(table, "other") == cells(tables[0], "other")
+        assert table.schema["number"] == tables[0].schema["number"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("begin", ["1", "", "NA"])
+def test_a_column_is_read_by_all_of_its_cells(tmp_path: Path, backend: str, begin: str) -> None:
+    times = np.datetime_as_string(START + np.arange(1200) * HOUR)
+    cells = [begin] * 600 + ["2.5"] * 600
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["time,x", *map(",".join, zip(times, cells, strict=True)), ""]))
+    panel = fc.Panel.from_frame(read_table(path, backend=backend), timestamp="time", target="x")
+    expected = [1.0 if begin == "1" else np.nan] * 600 + [2.5] * 600
+    np.testing.assert_array_equal(panel.values.ravel(), expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rows_longer_than_the_header_are_refused(tmp_path: Path, backend: str) -> None:
+    (tmp_path / "t.csv").write_text("time,x\n2024-01-01,1,2\n2024-01-02,3,4\n")
+    with pytest.raises(DataError, match="readable csv table"):
+        read_table(tmp_path / "t.csv", backend=backend)
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:

@@ -154,6 +154,11 @@ def test_a_grid_is_every_combination_and_the_default(toys: ModuleType) -> None:
         toy(toys, space=space, sampler="grid", n_trials=5)
 
 
+def test_a_grid_is_counted_before_it_is_made() -> None:
+    with pytest.raises(ConfigError, match="the grid's 1000000000 combinations and the default"):
+        seasonal(space={"seasonality": {"low": 1, "high": 10**9}}, sampler="grid")
+
+
 def test_a_default_outside_the_space_is_tried_all_the_same(toys: ModuleType) -> None:
     found = toy(toys, space={"shift": {"low": 1.0, "high": 3.0}, "kind": ["plain"]}, n_trials=15)
     assert found.defaults == found.trials[0].params == {"shift": 0.0, "kind": "worse"}

@@ -85,6 +85,7 @@ def test_what_is_suggested_lies_in_the_dimension_and_comes_back_from_storage(
 @given(dimensions.filter(lambda d: d.kind == "choice" or d.step is not None))
 def test_a_grid_is_every_value_once(dimension: Dimension) -> None:
     values = dimension.grid()
+    assert len(values) == dimension.size()
     assert all(dimension.holds(v) for v in values)
     if dimension.kind != "choice":
         assert len(set(values)) == len(values)
@@ -186,3 +187,6 @@ def test_a_file_that_is_no_space_is_refused(text: str, tmp_path: Path) -> None:
 def test_an_endless_grid_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"space\.rate: has choices or a step"):
         combinations(list(space({"rate": {"low": 0.1, "high": 1.0}}).values()))
+    wide = Dimension("rate", "float", -1e308, 1e308, step=1e-300)
+    with pytest.raises(ConfigError, match=r"space\.rate: has bounds with fewer steps"):
+        wide.size()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import threading
 from collections.abc import Callable
@@ -166,6 +167,22 @@ def test_too_many_requests_are_refused_at_once_and_told_when_to_return(
     assert refused[0].json()["error"]["type"] == "OverloadedError"
     assert client.post("/models/points/predict", body).status_code == 200  # it recovers by itself
     assert f'forecast_refused_total{{model="points"}} {len(refused)}.0' in client.get("/metrics").text
+
+
+def test_bodies_in_work_have_so_many_bytes_together(
+    opened: Any, touchy: Any, tmp_path: Path, body: Any
+) -> None:
+    fc.create_model("toys/touchy", seconds=0.3).save(tmp_path / "slow")
+    size = len(json.dumps(body))
+    client = opened(tmp_path / "slow", max_body=2 * size, max_bytes=5 * size // 2)
+    for _ in range(2):
+        answers = client.together("/models/slow/predict", [body] * 4)
+        assert sorted(answer.status_code for answer in answers) == [200, 200, 503, 503]
+        refused = next(answer for answer in answers if answer.status_code == 503)
+        assert refused.json()["error"]["type"] == "OverloadedError"
+        assert refused.headers["retry-after"] == "1"
+        assert client.raw("/models/slow/predict", b" " * 20 * size).status_code == 413
+        assert client.post("/streams/none/predict", {}).status_code == 404
 
 
 def test_requests_that_would_wait_too_long_are_refused(

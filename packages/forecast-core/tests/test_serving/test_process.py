@@ -183,6 +183,21 @@ def test_a_slow_request_in_work_is_finished(start: Callable[..., Served], season
     assert served.process.wait(timeout=20) == 0
 
 
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_it_at_once(start: Callable[..., Served], seasonal: Path, second: int) -> None:
+    served = start(str(seasonal))
+    with closing(served.connect()) as connection:
+        connection.putrequest("POST", "/models/daily/predict")
+        connection.putheader("content-type", "application/json")
+        connection.putheader("content-length", "1000")
+        connection.endheaders(b"{")
+        time.sleep(0.2)
+        served.process.send_signal(signal.SIGTERM)
+        time.sleep(1.6)  # past draining: it waits for the rest of the body
+        served.process.send_signal(second)
+        assert served.process.wait(timeout=5) == -second
+
+
 def test_large_bodies_are_answered_over_a_socket(start: Callable[..., Served], seasonal: Path) -> None:
     served = start(str(seasonal))
     large = b" " * (40 * 2**20)

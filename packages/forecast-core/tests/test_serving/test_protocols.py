@@ -235,11 +235,12 @@ def test_a_multivariate_series_has_a_value_a_target(client: Any, seasonal: Path)
         ({"frequency": "fortnight"}, "inputs.0.frequency"),
         ({"start_timestamp": None}, "inputs.0.start_timestamp"),
         ({"start_timestamp": "yesterday"}, "inputs.0.start_timestamp"),
+        ({"start_timestamp": "2024-01-31T00:00:00Z", "frequency": "month"}, "inputs.0.start_timestamp"),
         ({"start_timestamp": "2261-12-31T23:00:00Z"}, "inputs.0.start_timestamp"),
         ({"type": "multivariate_time_series"}, "inputs.0.series"),
         ({"series": [[1.0, 2.0], [1.0]], "type": "multivariate_time_series"}, "inputs.0.series"),
         ({"series": [[1.0], [2.0]]}, "inputs.0.series"),
-        ({"series": [1.0]}, "inputs.0.data"),
+        ({"series": [1.0]}, "inputs.0.series"),
         ({"colour": "red"}, "inputs.0.colour"),
     ],
 )

@@ -40,6 +40,7 @@ def test_any_order_of_arrival_holds_the_latest_rows(
         item_ids=["a", "b"], freq=freq, target_names=["x", "y"], past_covariate_names=["p"], capacity=capacity
     )
     held: dict[int, np.ndarray] = {}  # what a table of all rows would hold
+    first = 30
     while order:
         count = cuts.pop()
         rows, order = list(dict.fromkeys(order[:count])), order[count:]
@@ -55,19 +56,15 @@ def test_any_order_of_arrival_holds_the_latest_rows(
         assert result.added >= sum(row >= low and row not in held and row > (last or 0) for row in rows)
         assert result.late == sum(row < low for row in rows)
         assert sum(result) == len(rows)
+        first = max(low, min(row for row in (*rows, first) if row >= low or row == first))
         held = {row: truth[row] for row in (*held, *rows) if row >= low}
-        first = min(held)
         expected = np.full((end - first + 1, 2, 3), np.nan)
         for row, values in held.items():
             expected[row - first] = values
         panel = stream.panel()
-        # A window that slid past its first rows may begin with rows nobody sent.
-        offset = int(grid.offset(np.array([stamps[first]]), panel.timestamps[0])[0])
-        assert offset >= 0
-        assert len(panel) <= capacity
-        assert np.isnan(panel.values[:offset]).all()
-        np.testing.assert_array_equal(panel.values[offset:], expected[..., :2])
-        np.testing.assert_array_equal(panel.past_covariates[offset:], expected[..., 2:])
+        np.testing.assert_array_equal(panel.values, expected[..., :2])
+        np.testing.assert_array_equal(panel.past_covariates, expected[..., 2:])
+        assert panel.timestamps[0] == stamps[first]  # of a row that was sent, unless the window slid past it
         assert stream.last == panel.timestamps[-1] == stamps[end]
 
 
@@ -81,6 +78,18 @@ def test_repeating_a_request_changes_nothing_and_filling_a_gap_does() -> None:
     assert stream.panel() == before
     assert stream.append(stamps[1:2], np.array([[[2.0]]])) == (0, 1, 0, 0)
     assert stream.panel().values.ravel().tolist() == [1.0, 2.0, 3.0]
+
+
+def test_late_rows_leave_a_stream_as_it_is() -> None:
+    stream = Stream(item_ids=["a"], freq="h", capacity=8)
+    stream.append(fc.Freq.parse("h").range(START, 2), np.ones((2, 1, 1)))
+    before = stream.panel()
+    years_ago = START - np.timedelta64(10_000, "h")
+    assert stream.append([years_ago], np.ones((1, 1, 1))) == (0, 0, 0, 1)
+    assert stream.panel() == before
+    far_apart = Stream(item_ids=["a"], freq="h", capacity=8)
+    assert far_apart.append([years_ago, START], np.ones((2, 1, 1))) == (1, 0, 0, 1)
+    assert len(far_apart) == 1
 
 
 def test_contradiction_takes_nothing_of_a_request() -> None:
@@ -188,7 +197,12 @@ def test_streams_are_created_once_and_deleted(fed: Any) -> None:
         ({"model": "daily", "freq": "h", "capacity": 100_001}, "capacity"),
         ({"model": "daily", "freq": "h", "item_ids": []}, "item_ids"),
         ({"model": "daily", "freq": "h", "item_ids": ["a", "a"]}, "item_ids"),
-        ({"model": "daily", "freq": "h", "static_covariates": {"s": [1.0, 2.0]}}, "static_covariates.s"),
+        ({"model": "daily", "freq": "h", "static_covariates": {"s": [1.0]}}, "static_covariates"),
+        ({"model": "daily", "freq": "h", "past_covariates": ["p"]}, "past_covariates"),
+        (
+            {"model": "daily", "freq": "h", "static_covariates": {str(k): [1.0] for k in range(1001)}},
+            "static_covariates",
+        ),
         ({"model": "daily", "freq": "h", "tz": "Nowhere"}, "tz"),
     ],
 )
@@ -215,6 +229,23 @@ def test_streams_and_what_they_keep_are_bounded(opened: Callable[..., Any], seas
     client.ask("DELETE", "/streams/a")
     assert client.post("/streams/c", create).status_code == 201
     assert "forecast_streams 2.0" in client.get("/metrics").text
+
+
+def test_names_and_ids_of_a_stream_are_counted_as_what_it_keeps(
+    opened: Callable[..., Any], touchy: Any, tmp_path: Path
+) -> None:
+    fc.create_model("toys/touchy").save(tmp_path / "touchy")
+    client = opened(tmp_path / "touchy", max_stream_values=10_000)
+    create = {"model": "touchy", "freq": "h", "capacity": 2}
+    for names in (
+        {"static_covariates": {f"{k:0200}": [1.0] for k in range(500)}},
+        {"item_ids": [f"{k:0200}" for k in range(500)]},
+    ):
+        assert client.post("/streams/a", {**create, **names}).status_code == 429
+    two = {"static_covariates": {"s": [1.0, 2.0]}}
+    assert "static_covariates.s" in client.post("/streams/a", {**create, **two}).text
+    assert client.post("/streams/a", create).status_code == 201
+    assert 4 < client.server.streams.get("a").stream.values_kept < 50
 
 
 def test_rows_of_a_stream_have_its_columns(fed: Any, panel: fc.Panel) -> None:

@@ -153,6 +153,48 @@ def test_covariates_reach_the_model(
     assert late.json()["error"]["type"] == MissingFutureError.__name__
 
 
+@pytest.mark.parametrize(
+    ("argument", "body_field", "input_field", "stream_field"),
+    [
+        ("data", "context", "inputs.0.series", "stream_id"),
+        ("data.item_ids", "item_ids", "inputs.0.name", "stream_id"),
+        ("data.values", "context", "inputs.0.series", "stream_id"),
+        ("timestamps", "timestamps", "inputs.0.start_timestamp", "stream_id"),
+        ("future", "future_covariates", "inputs.0.future", "future_covariates"),
+        ("horizon", "horizon", "options.horizon", "horizon"),
+    ],
+)
+def test_what_a_model_refuses_is_named_as_the_body_names_it(
+    opened: Any, touchy: Any, tmp_path: Path, body: Any, monkeypatch: pytest.MonkeyPatch,
+    argument: str, body_field: str, input_field: str, stream_field: str,
+) -> None:  # fmt: skip
+    def refuses(self: Any, data: Any, *, horizon: int | None) -> Any:
+        raise DataError(argument, "are as in training")
+
+    monkeypatch.setattr(touchy, "_predict", refuses)
+    fc.create_model("toys/touchy").save(tmp_path / "m")
+    client = opened(tmp_path / "m")
+
+    def refusal(path: str, content: dict[str, Any]) -> Any:
+        answer = client.post(path, content)
+        assert answer.status_code == 422
+        return answer.json()["error"]
+
+    error = refusal("/models/m/predict", body)
+    assert error["type"] == "DataError"
+    assert error["message"] == f"{body_field}: are as in training"
+    assert error["fields"] == [{"path": body_field, "rule": "are as in training"}]
+    batch = refusal("/models/m/predict_batch", {"requests": [body]})
+    assert batch["fields"][0]["path"] == f"requests.0.{body_field}"
+    series = {"type": "univariate_time_series", "name": "a", "series": [1.0, 2.0], "frequency": "H"}
+    series["start_timestamp"] = "2024-01-01T00:00:00Z"
+    asked = {"model": "m", "inputs": [series], "options": {"horizon": 2}}
+    assert refusal("/v1/timeseries/forecast", asked)["param"] == input_field
+    client.post("/streams/s", {"model": "m", "freq": "h"})
+    client.post("/streams/s/append", {"timestamps": ["2024-01-01T00:00:00Z"], "context": {"target": [[1.0]]}})
+    assert refusal("/streams/s/predict", {"horizon": 2})["fields"][0]["path"] == stream_field
+
+
 def test_columns_are_those_of_training() -> None:
     fitted = info(replace(sample_panel(rows=10, items=1), target_names=("load",)))
     request = {"context": {"target": [[1.0, 2.0]]}, "timestamps": ["2024-01-01", "2024-01-01T01:00"]}
@@ -182,7 +224,7 @@ def test_one_bad_request_of_a_batch_is_named_and_none_answered(client: Any, body
     short = as_body(sample_panel(rows=1, items=1), horizon=1)
     unpredictable = client.post("/models/daily/predict_batch", {"requests": [body, short]})
     assert unpredictable.status_code == 422
-    assert unpredictable.json()["error"]["fields"][0]["path"] == "requests.1.data"
+    assert unpredictable.json()["error"]["fields"][0]["path"] == "requests.1.context"
 
 
 def altered(body: dict[str, Any], **changes: Any) -> str:

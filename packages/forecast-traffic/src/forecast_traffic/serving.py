@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -43,6 +44,13 @@ class GraphRequest(ForecastRequest):
     weather_type and event_ids: [time + steps ahead]. The graph is the one the model was trained on. freq, tz,
     holidays: default is those of training.
     """
+
+    data_fields: ClassVar[Mapping[str, str]] = {
+        "data": "context",
+        "values": "context",
+        "item_ids": "node_ids",
+        "target_names": "context",
+    }
 
     context: Annotated[Columns, Field(min_length=1, max_length=1_000)]
     timestamps: Annotated[list[Time], Field(min_length=1, max_length=100_000)]

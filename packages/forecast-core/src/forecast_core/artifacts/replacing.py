@@ -52,10 +52,14 @@ def put_in_place(new: Path, target: Path) -> None:
     a hidden sibling, from where the next save takes it back first. On an error everything is as before.
     """
     replaces = refuse_foreign(target)
+    if not replaces:
+        try:
+            os.rename(new, target)
+        except OSError:
+            if not (replaces := refuse_foreign(target)):  # unless another writer was quicker
+                raise
     if replaces:
         swap_directories(new, target)
-    else:
-        os.rename(new, target)
     try:
         flush_directory(target.parent)
     except BaseException:

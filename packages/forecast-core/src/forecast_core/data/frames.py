@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from os import PathLike
@@ -26,8 +27,13 @@ __all__ = [
 ]
 
 _BACKENDS = ("pandas", "polars", "pyarrow")
-_TABLE_BACKENDS = ("polars", "pandas", "pyarrow")  # in order of speed
+_TABLE_BACKENDS = ("polars", "pyarrow", "pandas")  # in order of speed
 _TABLES = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet", ".pq": "parquet"}
+
+# Cells of a csv, in what the regular expressions of every library know.
+_MISSING = r"(?i:|na|n/a|#n/a|<na>|-?nan|null|none)"
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:[+-]?inf(?:inity)?)"
+_WHOLE, _TRUTH = r"-?[0-9]{1,18}", r"(?i:true|false)"
 
 
 def as_frame(frame: Any, *, argument: str = "frame") -> nw.DataFrame[Any]:
@@ -59,7 +65,7 @@ def require_columns(frame: nw.DataFrame[Any], names: Sequence[str], *, argument:
 
 def number_column(frame: nw.DataFrame[Any], name: str) -> np.ndarray:
     """A column as float64, missing values as NaN; DataError where it does not hold numbers."""
-    column = frame[name]
+    column = frame.get_column(name)
     if len(column) and column.null_count() == len(column):  # of no type, or of any
         return np.full(len(column), np.nan)
     if not (column.dtype.is_numeric() or column.dtype == nw.Boolean):
@@ -73,7 +79,7 @@ def time_column(frame: nw.DataFrame[Any], name: str) -> tuple[np.ndarray, str | 
     Texts are read as ISO 8601, in UTC unless they name an offset. DataError where a value is missing or
     no time.
     """
-    column, zone = frame[name], None
+    column, zone = frame.get_column(name), None
     if column.dtype == nw.Unknown:
         column, zone = _zoned(column)
     elif isinstance(column.dtype, nw.Datetime):
@@ -116,11 +122,13 @@ def build_frame(columns: Mapping[str, Any], *, backend: str | None = None) -> An
 
 
 def read_table(path: str | PathLike[str], *, text: Sequence[str] = (), backend: str | None = None) -> Any:
-    """A frame of a csv (also gzipped) or parquet file, read by polars, pandas or pyarrow.
+    """A frame of a csv (also gzipped) or parquet file, read by polars, pyarrow or pandas.
 
-    text: columns of a csv to read as they are written, so that an id "007" stays one. backend: which
-    library; default: the first installed. Raises DataError if the file is missing, of
-    another type or cannot be parsed, MissingDependencyError if no library is there to read it.
+    All three read a csv alike: a column whose every cell is a number, true, false or missing (empty, NA,
+    NaN, null, none) is one of numbers, any other one of texts, times too. text: columns to read as they are
+    written, so that an id "007" stays one. backend: which library; default: the first installed.
+    Raises DataError if the file is missing, of another type or cannot be parsed, MissingDependencyError if no
+    library is there to read it.
     """
     file = Path(path)
     kind = next((kind for end, kind in _TABLES.items() if file.name.lower().endswith(end)), None)
@@ -138,22 +146,50 @@ def read_table(path: str | PathLike[str], *, text: Sequence[str] = (), backend: 
     try:
         if kind == "parquet":
             return nw.read_parquet(str(file), backend=choice).to_native()
-        return nw.read_csv(str(file), backend=choice, **_as_text(choice, text)).to_native()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Length of header")  # pandas would drop the cells beyond
+            cells = nw.read_csv(str(file), backend=choice, **_untyped(choice, file))
     except Exception as error:  # each library has errors of its own
         raise DataError("path", f"holds a readable {kind} table ({error})", got=str(file)) from error
+    return cells.with_columns(
+        *(_text(name) if name in text else _typed(cells, name) for name in cells.columns)
+    ).to_native()
 
 
-def _as_text(backend: str, columns: Sequence[str]) -> dict[str, Any]:
-    """What tells a library's csv reader to leave columns as text."""
-    if not columns:
-        return {}
+def _untyped(backend: str, file: Path) -> dict[str, Any]:
+    """What tells a library's csv reader to leave every cell as it is written."""
     if backend == "polars":
-        import polars
-
-        return {"schema_overrides": dict.fromkeys(columns, polars.String)}
+        return {"infer_schema": False}
     if backend == "pandas":
-        return {"dtype": dict.fromkeys(columns, str)}
+        return {"dtype": str, "keep_default_na": False, "index_col": False}
     import pyarrow
     from pyarrow import csv
 
-    return {"convert_options": csv.ConvertOptions(column_types=dict.fromkeys(columns, pyarrow.string()))}
+    names = csv.open_csv(str(file)).schema.names
+    return {"convert_options": csv.ConvertOptions(column_types=dict.fromkeys(names, pyarrow.string()))}
+
+
+def _typed(frame: nw.DataFrame[Any], name: str) -> nw.Series[Any] | nw.Expr:
+    """A column of cells as whole numbers, truth values, numbers or texts."""
+    cells = frame.get_column(name).fill_null("").str.strip_chars()
+
+    def all_are(*kinds: str) -> bool:
+        return bool(cells.str.contains(f"^(?:{'|'.join(kinds)})$").all())
+
+    if not all_are(_NUMBER, _TRUTH, _MISSING):
+        return _text(name)
+    if all_are(_WHOLE):
+        return cells.cast(nw.Int64)
+    if all_are(_TRUTH):
+        return cells.str.to_lowercase() == "true"
+    if all_are(_NUMBER):
+        return cells.cast(nw.Float64)
+    for kind, number in (("(?i:true)", "1"), ("(?i:false)", "0"), (_MISSING, "nan")):
+        cells = cells.str.replace_all(f"^(?:{kind})$", number)
+    known = nw.when(~nw.col(name).is_nan()).then(nw.col(name))
+    return cells.cast(nw.Float64).to_frame().select(known.alias(name)).get_column(name)
+
+
+def _text(name: str) -> nw.Expr:
+    """A column of cells as texts, missing where they are empty."""
+    return nw.when(nw.col(name) != "").then(nw.col(name)).alias(name)

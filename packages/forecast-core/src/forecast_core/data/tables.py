@@ -141,7 +141,7 @@ def _items(table: Any, item_id: str | None, targets: tuple[str, ...]) -> tuple[t
     """Item ids in order of first appearance, and the item of each row."""
     if item_id is None:
         return (targets[0],), np.zeros(len(table), dtype=np.int64)
-    column = table[item_id]
+    column = table.get_column(item_id)
     if column.null_count():
         row = int(np.asarray(column.is_null().to_numpy()).argmax())
         raise DataError(item_id, "has no missing item id", place=f"row {row}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -45,6 +45,13 @@ class SeriesRequest(ForecastRequest):
     static_covariates: name -> [item]. freq: default is that of the model's training, else inferred. tz:
     the zone whose clock calendar features follow; default is that of training.
     """
+
+    data_fields: ClassVar[Mapping[str, str]] = {
+        "data": "context",
+        "values": "context",
+        "target_names": "context",
+        "future": "future_covariates",
+    }
 
     context: Annotated[Columns, Field(min_length=1, max_length=1_000)]
     timestamps: Annotated[list[Time], Field(min_length=1, max_length=100_000)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -71,8 +72,10 @@ class Stream:
 
     @property
     def values_kept(self) -> int:
-        """Numbers the stream has room for."""
-        return int(self._rows.size)
+        """Numbers the stream has room for; eight bytes of names and ids count as one."""
+        names = self.target_names + self.past_covariate_names + self.future_covariate_names
+        texts = sum(map(sys.getsizeof, (*self.item_ids, *names, *self.static_covariate_names)))
+        return int(self._rows.size) + len(self.item_ids) * len(self.static_covariate_names) + texts // 8
 
     @property
     def last(self) -> np.datetime64 | None:
@@ -108,13 +111,13 @@ class Stream:
                 got=stamps[at.argmax()],
                 hint="delete the stream and create it anew",
             )
-        begin = max(min(0, int(at.min())), end - self.capacity + 1)
-        held = (at >= max(begin, 0)) & (at < self._count)
+        kept = at > end - self.capacity
+        begin = int(at[kept].min(initial=max(0, end - self.capacity + 1) if self._count else end))
+        held = kept & (at >= 0) & (at < self._count)
         filled = self._check_held(at[held], rows[held], stamps[held])
-        added = (at >= begin) & ~held
+        added = kept & ~held
         self._reach(begin, end)
         self._first = np.asarray(self.freq.shift(first, begin))
-        kept = at >= begin
         place = self._start + at[kept] - begin
         self._rows[place] = np.where(np.isnan(rows[kept]), self._rows[place], rows[kept])
         repeated = int(held.sum()) - filled

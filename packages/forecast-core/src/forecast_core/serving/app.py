@@ -21,7 +21,7 @@ from forecast_core import __version__
 from forecast_core.errors import ForecastError
 from forecast_core.serving import kserve_forecast, protocol_v2, stream_routes, typed
 from forecast_core.serving.batching import Lane
-from forecast_core.serving.gates import Closing, Shedding
+from forecast_core.serving.gates import Budget, Closing, Shedding
 from forecast_core.serving.limits import Limits
 from forecast_core.serving.metrics import Metrics, Observed
 from forecast_core.serving.models import ModelPool
@@ -181,6 +181,7 @@ def create_app(
     server.get(app, "/metrics", metrics, "Metrics for Prometheus")
     _answer_errors(app, server)
     _describe_bodies(app, server)
+    app.add_middleware(Budget, limits=server.limits)
     app.add_middleware(Shedding, lanes=server.lanes_by_path())
     app.add_middleware(Guard, keys=keys, local=local)
     app.add_middleware(Closing, draining=lambda: server.draining)

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from forecast_core.errors import ForecastError
+from forecast_core.errors import ForecastError, InvalidInputError
 from forecast_core.prediction import Prediction
 from forecast_core.serving.joining import Question
 from forecast_core.serving.limits import Limits
@@ -27,6 +27,7 @@ from forecast_core.serving.problems import (
     Problem,
     RequestError,
     UnavailableError,
+    renamed,
 )
 
 __all__ = ["Lane", "Work"]
@@ -164,10 +165,10 @@ def _guarded(call: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _placed(error: Exception, question: Question) -> Exception:
-    """The error with the place of its question, where that is what is wrong."""
+    """The error with the place of its question in the body, where that is what is wrong."""
     if question.place and isinstance(error, ForecastError) and Problem.of(error).status == 422:
-        return RequestError.at(question.place, error)
-    return error
+        return RequestError.at(question.place, error, question.fields)
+    return renamed(error, question.fields) if isinstance(error, InvalidInputError) else error
 
 
 def _reported(error: Exception, loaded: Loaded) -> Exception:

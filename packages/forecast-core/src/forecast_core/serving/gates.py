@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from forecast_core.serving.problems import Problem, answer_with
+from forecast_core.serving.problems import OverloadedError, Problem, answer_with
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from forecast_core.serving.batching import Lane
+    from forecast_core.serving.limits import Limits
 
-__all__ = ["Closing", "Shedding"]
+__all__ = ["Budget", "Closing", "Shedding"]
 
 
 class Shedding:
@@ -36,6 +37,37 @@ class Shedding:
                 await answer_with(Problem.of(refusal), scope, send)
                 return
         await self._app(scope, receive, send)
+
+
+class Budget:
+    """ASGI middleware: bodies that are read, wait or are being answered have at most so many bytes together,
+    or as many as one may have. Reading one beyond raises OverloadedError, once; what still comes is not kept.
+    """
+
+    def __init__(self, app: ASGIApp, *, limits: Limits) -> None:
+        self._app, self._each = app, limits.max_body
+        self._most, self._held = max(limits.max_bytes, limits.max_body), 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, counting what is received until it is answered."""
+        mine, refused = 0, False
+
+        async def counted() -> Message:
+            nonlocal mine, refused
+            message = await receive()
+            if refused:
+                return {**message, "body": b""}
+            size = min(len(message.get("body", b"")), self._each - mine)  # what is beyond is not kept
+            if self._held + size > self._most:
+                self._held, mine, refused = self._held - mine, 0, True
+                raise OverloadedError("too many bytes wait to be answered", seconds=1)
+            self._held, mine = self._held + size, mine + size
+            return message
+
+        try:
+            await self._app(scope, counted, send)
+        finally:
+            self._held -= mine
 
 
 class Closing:

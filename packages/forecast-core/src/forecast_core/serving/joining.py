@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,14 @@ _FIRST, _EVERY = 3, 100
 class Question:
     """Data to go on from, and how many steps; None for the model's own, or for classes.
 
-    place: path of the part of the body it comes from, where there are several.
+    place: path of the part of the body it comes from, where there are several; fields: argument of the data
+    -> path of the field of the body that holds it, where that is called otherwise.
     """
 
     data: Any
     horizon: int | None
     place: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 class Joiner:

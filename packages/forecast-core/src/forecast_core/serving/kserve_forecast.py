@@ -58,6 +58,15 @@ FREQUENCIES = {
     "year": "YS",
     "Y": "YS",
 }
+# argument of a panel -> field of an input
+_FIELDS = {
+    "data": "series",
+    "values": "series",
+    "target_names": "series",
+    "timestamps": "start_timestamp",
+    "item_ids": "name",
+    "freq": "frequency",
+}
 Value = Number | None
 
 
@@ -130,14 +139,17 @@ def forecast(model: ServedModel, body: ForecastBody, limits: Limits) -> Work:
             raise RequestError.one("inputs", f"are at most {limits.max_requests}")
         questions, values = [], 0
         for k, each in enumerate(body.inputs):
+            place = f"inputs.{k}"
+            fields = {name: f"{place}.{field}" for name, field in _FIELDS.items()}
             try:
                 panel = _panel(each, loaded, body.options.horizon)
-                levels = body.options.quantiles or ()
-                values += len(panel.target_names) * body.options.horizon * (1 + len(levels))
-                check_values(values, limits)
-                questions.append(Question(panel, body.options.horizon, place=f"inputs.{k}"))
             except ForecastError as error:
-                raise RequestError.at(f"inputs.{k}", error) from error
+                raise RequestError.at(place, error, fields) from error
+            levels = body.options.quantiles or ()
+            values += len(panel.target_names) * body.options.horizon * (1 + len(levels))
+            check_values(values, limits, field="options.horizon")
+            fields["horizon"] = "options.horizon"
+            questions.append(Question(panel, body.options.horizon, place=place, fields=fields))
         return questions
 
     def answer(loaded: Loaded, predictions: Sequence[Prediction]) -> dict[str, Any]:

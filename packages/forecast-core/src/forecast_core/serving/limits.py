@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from forecast_core.config import ModelConfig
-from forecast_core.serving.problems import BodyTooLargeError, MediaTypeError, SlowBodyError
+from forecast_core.serving.problems import BodyTooLargeError, MediaTypeError, OverloadedError, SlowBodyError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,6 +22,7 @@ class Limits(ModelConfig):
     """Bounds of a server; raises ConfigError naming the one that makes no sense."""
 
     max_body: int = Field(default=8 * 2**20, ge=1, description="bytes of a request's body")
+    max_bytes: int = Field(default=64 * 2**20, ge=1, description="bytes of all bodies not answered yet")
     body_seconds: float = Field(default=30.0, gt=0, description="time a body may take to arrive")
     max_requests: int = Field(default=256, ge=1, description="requests in one predict_batch or forecast")
     max_values: int = Field(default=1_000_000, ge=1, description="numbers in an answer")
@@ -30,14 +31,17 @@ class Limits(ModelConfig):
     max_wait: float = Field(default=0.2, gt=0, description="seconds a request may be expected to wait")
     max_streams: int = Field(default=10_000, ge=0, description="streams at a time")
     max_stream_rows: int = Field(default=100_000, ge=1, description="rows a stream keeps")
-    max_stream_values: int = Field(default=50_000_000, ge=1, description="numbers all streams keep")
+    max_stream_values: int = Field(
+        default=50_000_000, ge=1, description="numbers all streams keep, eight bytes of names as one"
+    )
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:
     """The body of a JSON request.
 
     Raises MediaTypeError unless it is declared as plain JSON, BodyTooLargeError as soon as it is known to
-    be too large, whether or not its length was declared, SlowBodyError where it does not arrive in time.
+    be too large, whether or not its length was declared, SlowBodyError where it does not arrive in time,
+    OverloadedError where bodies of others leave no room.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
@@ -58,6 +62,9 @@ async def read_body(request: Request, limits: Limits) -> bytes:
                 if size > limits.max_body:
                     break
                 chunks.append(chunk)
+    except OverloadedError:
+        await _discard(request)
+        raise
     except TimeoutError:
         raise SlowBodyError(f"body: arrives within {limits.body_seconds:g} s") from None
     if size > limits.max_body:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -34,6 +35,7 @@ __all__ = [
     "UnavailableError",
     "WrongHostError",
     "answer_with",
+    "renamed",
 ]
 
 _SHOWN = 20
@@ -132,12 +134,12 @@ class RequestError(ServingError):
         )
 
     @classmethod
-    def at(cls, path: str, error: ForecastError) -> Self:
-        """From an error of ours about the field at `path`, or one inside it."""
+    def at(cls, path: str, error: ForecastError, fields: Mapping[str, str] | None = None) -> Self:
+        """From an error of ours about the field at `path`, or one inside it; fields: as of a `Question`."""
         if isinstance(error, RequestError):
             return cls([FieldProblem(f"{path}.{each.path}", each.rule) for each in error.fields])
         if isinstance(error, InvalidInputError):
-            return cls([_of_argument(error, f"{path}.")])
+            return cls([_of_argument(renamed(error, fields or {}, place=path))])
         return cls([FieldProblem(path, str(error))])
 
 
@@ -202,8 +204,19 @@ async def answer_with(problem: Problem, scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _of_argument(error: InvalidInputError, prefix: str = "") -> FieldProblem:
+def renamed(error: InvalidInputError, fields: Mapping[str, str], *, place: str = "") -> InvalidInputError:
+    """The error itself, from now on about the field of the body, at `place`, that holds its argument.
+
+    fields: as of a `Question`.
+    """
+    name, dot, inner = error.argument.removeprefix("data.").partition(".")
+    path = fields.get(name, f"{place}.{name}" if place else name) + dot + inner
+    InvalidInputError.__init__(error, path, error.rule, place=error.place, got=error.got, hint=error.hint)
+    return error
+
+
+def _of_argument(error: InvalidInputError) -> FieldProblem:
     place = "" if error.place is None else f" at {error.place}"
     got = "" if error.got is None else f", got {error.got}"
     hint = "" if error.hint is None else f"; {error.hint}"
-    return FieldProblem(f"{prefix}{error.argument}", f"{error.rule}{place}{got}{hint}")
+    return FieldProblem(error.argument, f"{error.rule}{place}{got}{hint}")

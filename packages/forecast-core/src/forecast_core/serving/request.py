@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -77,7 +78,11 @@ class ModelRequest(Body):
     """Body of a request to predict, in the words of a task; named by `TaskSpec.request`.
 
     Field names hold no dot: the Open Inference Protocol's tensors are matched to fields by dotted path.
+    data_fields: argument that errors about the data name -> field that holds it, where that is called
+    otherwise; "data" is the data as a whole.
     """
+
+    data_fields: ClassVar[Mapping[str, str]] = {}
 
     def to_data(self, info: ModelInfo) -> Any:
         """The task's data, to be given to `predict`; InvalidInputError naming the field that is wrong.

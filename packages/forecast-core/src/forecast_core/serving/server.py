@@ -106,15 +106,15 @@ class GracefulServer(uvicorn.Server):
         """Accept no more, give clients that are connected a moment to send what they began, and finish."""
         for server in self.servers:
             server.close()
-        if not self.force_exit:
-            await asyncio.sleep(_LINGER_SECONDS)
+        await asyncio.sleep(_LINGER_SECONDS)
         await super().shutdown(sockets=sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal begins to drain, the second ends at once."""
-        if self._server.draining or self._loop is None:
+        """The first signal begins to drain; the second ends the process, whatever its threads do."""
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_DFL)
+        if self._loop is None:
             self.should_exit = True
-            self.force_exit = sig == signal.SIGINT
             return
         _log.info("stopping: draining for %g s", self._drain_seconds)
         self._server.draining = True

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, ValidationError
@@ -77,7 +77,7 @@ class StreamRequest(Body):
     target_names: Annotated[list[Name], Field(min_length=1, max_length=1_000)] | None = None
     past_covariates: list[Name] = Field(default_factory=list, max_length=1_000)
     future_covariates: list[Name] = Field(default_factory=list, max_length=1_000)
-    static_covariates: StaticColumns = Field(default_factory=dict)
+    static_covariates: StaticColumns = Field(default_factory=dict, max_length=1_000)
     tz: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     capacity: int = Field(default=1024, ge=2)
 
@@ -224,6 +224,10 @@ def _stream(body: StreamRequest, loaded: Loaded, limits: Limits, store: StreamSt
         raise RequestError.one("freq", "is given, as the model was not fitted on data of one")
     if body.capacity > limits.max_stream_rows:
         raise RequestError.one("capacity", f"is at most {limits.max_stream_rows}")
+    kinds = ("past_covariates", "future_covariates", "static_covariates")
+    asked = frozenset(kind for kind in kinds if getattr(body, kind))
+    for kind in sorted(loaded.predictor.spec.capabilities.refuses(asked)):
+        raise RequestError.one(kind, f"are none, as {info.id} takes none")
     given = body.target_names or target_names_of(info) or ("target",)
     targets = column_names("target_names", given, info, kind="target_names")
     past = column_names("past_covariates", body.past_covariates, info, kind="past_covariates")
@@ -299,7 +303,13 @@ def _predicting(kept: _Kept, body: bytes, limits: Limits) -> Work:
 
 
 class _Asked:
-    """A stream's request with its data."""
+    """A stream's request with its data; what is wrong with rows sent before is wrong with the stream."""
+
+    data_fields: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("data", "stream", "values", "timestamps", "target_names"), "stream_id"),
+        **dict.fromkeys(("item_ids", "freq"), "stream_id"),
+        "future": "future_covariates",
+    }
 
     def __init__(self, request: StreamPredictRequest, stream: Stream, ahead: np.ndarray | None) -> None:
         self.horizon, self.quantile_levels = request.horizon, request.quantile_levels

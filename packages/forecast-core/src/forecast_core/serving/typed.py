@@ -11,14 +11,14 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from starlette.requests import Request
 from starlette.responses import Response
 
-from forecast_core.errors import ForecastError
+from forecast_core.errors import ForecastError, InvalidInputError
 from forecast_core.prediction import Prediction
 from forecast_core.serving.answers import answer_of
 from forecast_core.serving.batching import Work
 from forecast_core.serving.joining import Question
 from forecast_core.serving.limits import Limits, read_body
 from forecast_core.serving.models import Loaded
-from forecast_core.serving.problems import RequestError
+from forecast_core.serving.problems import RequestError, renamed
 from forecast_core.serving.request import Body
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ def predict_many(kind: type[BaseModel], body: bytes, limits: Limits) -> Work:
         questions, values = [], 0
         for k, each in enumerate(asked):
             try:
-                questions.append(replace(question_of(each, loaded, limits), place=f"requests.{k}"))
+                question = question_of(each, loaded, limits)
+                fields = {name: f"requests.{k}.{field}" for name, field in question.fields.items()}
+                questions.append(replace(question, place=f"requests.{k}", fields=fields))
                 values += _values(questions[-1], each)
                 check_values(values, limits)
             except (ForecastError, ValidationError) as error:
@@ -114,7 +116,12 @@ def question_of(request: Any, loaded: Loaded, limits: Limits) -> Question:
     if horizon is None:
         configured = loaded.info.config.get("horizon")
         horizon = configured if isinstance(configured, int) else None
-    question = Question(request.to_data(loaded.info), horizon)
+    fields = getattr(request, "data_fields", {})
+    try:
+        question = Question(request.to_data(loaded.info), horizon, fields=fields)
+    except InvalidInputError as error:
+        renamed(error, fields)
+        raise
     check_values(_values(question, request), limits)
     return question
 
@@ -127,8 +134,8 @@ def _values(question: Question, request: Any) -> int:
     return items * targets * (question.horizon or 1) * (1 + (3 if levels is None else len(levels)))
 
 
-def check_values(count: int, limits: Limits) -> None:
+def check_values(count: int, limits: Limits, *, field: str = "horizon") -> None:
     if count > limits.max_values:
         raise RequestError.one(
-            "horizon", f"items x steps x targets x (1 + levels) is at most {limits.max_values}, got {count}"
+            field, f"items x steps x targets x (1 + levels) is at most {limits.max_values}, got {count}"
         )

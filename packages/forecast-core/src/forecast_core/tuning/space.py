@@ -68,17 +68,30 @@ class Dimension:
             return stored
         return next(choice for choice in self.choices if _same(self.encode(choice), stored))
 
+    def size(self) -> int:
+        """How many values there are; ConfigError where there is no end of them."""
+        if self.kind == "choice":
+            return len(self.choices)
+        steps = (self.high - self.low) / self._step()
+        if not math.isfinite(steps):
+            raise ConfigError(f"space.{self.name}", "has bounds with fewer steps between them for a grid")
+        return math.floor(steps + 1e-9) + 1
+
     def grid(self) -> tuple[JsonValue, ...]:
         """Every value, in order; ConfigError where there is no end of them."""
         if self.kind == "choice":
             return self.choices
-        step = self.step if self.step is not None else 1.0 if self.kind == "int" and not self.log else None
-        if step is None:
-            raise ConfigError(f"space.{self.name}", "has choices or a step for a grid", got=self.to_dict())
-        values = [self.low + k * step for k in range(math.floor((self.high - self.low) / step + 1e-9) + 1)]
+        values = (self.low + k * self._step() for k in range(self.size()))
         return tuple(
             int(v) if self.kind == "int" else float(f"{v:.12g}") for v in values
         )  # not 0.30000000000000004
+
+    def _step(self) -> float:
+        if self.step is not None:
+            return self.step
+        if self.kind == "int" and not self.log:
+            return 1.0
+        raise ConfigError(f"space.{self.name}", "has choices or a step for a grid", got=self.to_dict())
 
     def to_dict(self) -> dict[str, JsonValue]:
         """The entry as a YAML grid would have it."""

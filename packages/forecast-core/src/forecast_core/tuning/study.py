@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -142,13 +143,20 @@ def tune(
 
 def _grid(problem: Problem, n_trials: int) -> list[dict[str, Any]]:
     """All combinations but the default, which is trial 0."""
-    grid = [c for c in combinations(problem.dimensions) if c != problem.defaults]
-    if n_trials <= len(grid):
+    dimensions, defaults = problem.dimensions, problem.defaults
+    count = math.prod(d.size() for d in dimensions)
+    grid = []
+    if n_trials >= count:
+        grid = [c for c in combinations(dimensions) if c != defaults]
+        count = len(grid)
+    elif all(d.holds(defaults[d.name]) for d in dimensions):
+        count -= 1
+    if n_trials <= count:
         raise ConfigError(
             "n_trials",
-            f"is enough for the grid's {len(grid)} combinations and the default",
+            f"is enough for the grid's {count} combinations and the default",
             got=n_trials,
-            hint=f"give n_trials={len(grid) + 1}, or a smaller grid",
+            hint=f"give n_trials={count + 1}, or a smaller grid",
         )
     return grid
 
