@@ -94,6 +94,36 @@ def test_a_stream_predicts_what_a_batch_does_in_whatever_order_rows_come(
     np.testing.assert_allclose(streamed.values, batch.values, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("model_id", "options"),
+    [
+        ("timeseries/lstm", {**LSTM, "calendar": ("hour_sin", "hour_cos")}),
+        ("timeseries/linear", {"horizon": HORIZON, "context_length": CONTEXT, "calendar": ("hour_sin",)}),
+        ("timeseries/gbm", {"horizon": HORIZON, "num_trees": 5, "min_leaf": 5, "seasons": ()}),
+    ],
+)
+def test_windows_that_name_no_zone_are_read_by_the_clock_of_training(
+    model_id: str, options: dict[str, Any]
+) -> None:
+    panel = replace(sample_panel(rows=240, items=2), tz="Pacific/Auckland")
+    train, later = panel.rows(0, 180), panel.rows(180, 240)
+    unsaid = replace(later, tz=None)
+    model: Any = fc.create_model(model_id, **options).fit(train, validation=later)
+    assert model.predict(train) == fc.create_model(model_id, **options).fit(train, validation=unsaid).predict(
+        train
+    )
+    expected = model.predict(later)
+    assert model.predict(replace(later, tz="America/New_York")) != expected
+    assert model.predict(unsaid) == expected
+    ahead = {"horizon": HORIZON, "context_length": 24}
+    assert model.predict_windows(unsaid.windows(**ahead)) == model.predict_windows(later.windows(**ahead))
+    live = RealTimePredictor(model)
+    stream = StreamBuffer(context_length=60, item_ids=panel.item_ids, freq="h")
+    stream.append([f"{t}Z" for t in later.timestamps], later.values)
+    for window in (unsaid, stream, later.to_frame(backend="pandas")):
+        np.testing.assert_array_equal(live.predict(window).median(), expected.median())
+
+
 def test_rules_of_arrival_are_told() -> None:
     panel = lord_howe()
     buffer = StreamBuffer.from_panel(panel.rows(0, 30), context_length=8, capacity=10)

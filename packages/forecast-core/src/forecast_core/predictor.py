@@ -23,6 +23,7 @@ from forecast_core.data.overlap import refuse_overlap
 from forecast_core.data.protocols import Extendable, HasHistory, Windows
 from forecast_core.data.reading import (
     fingerprint_of,
+    in_zone,
     known_timeline,
     last_time,
     later,
@@ -163,6 +164,7 @@ class Predictor(ABC, Generic[D]):
         }
         if validation is not None:
             refuse_overlap(data, validation, same=lineage["trained_on"] == lineage["validated_on"])
+            validation = in_zone(validation, lineage["data"].get("tz"))
         self._info = None
         run.info = self.info.model_copy(update={"seed": int(seed), **lineage})
         run.selection = selection_of(data, validation)
@@ -198,7 +200,7 @@ class Predictor(ABC, Generic[D]):
             raise CapabilityError(f"{self.spec.id} does not learn online; call fit on all data instead")
         self._need_fitted("update")
         self._check_data("data", data, fitting=True)
-        self._update(data, since=self._first_new(data))
+        self._update(self._in_zone(data), since=self._first_new(data))
         known, added = self.info, fingerprint_of(data)
         if known.trained_on is not None:
             added = hashlib.sha256(f"{known.trained_on}{added}".encode()).hexdigest()
@@ -231,8 +233,9 @@ class Predictor(ABC, Generic[D]):
         """The steps after the end of `data`, of all its items; targets are never needed for that.
 
         horizon: steps, or a timedelta that is a whole number of them; default: the configuration's.
-        future: rows after the end with known-future covariates. Raises NotFittedError,
-        MissingFutureError, InvalidInputError (horizon <= 0, data of another task), CapabilityError.
+        future: rows after the end with known-future covariates. Where data names no time zone, calendars go
+        by the clock of training. Raises NotFittedError, MissingFutureError, InvalidInputError (horizon <= 0,
+        data of another task), CapabilityError.
         """
         self._need_fitted("predict")
         self._check_data("data", data)
@@ -241,7 +244,7 @@ class Predictor(ABC, Generic[D]):
                 raise CapabilityError(f"{type(data).__name__} cannot be extended by future=")
             self._check_data("future", future, traits=False)
             data = cast(Any, data).extended(future)
-        return self._finish(self._predict(data, horizon=self._steps(horizon, data)))
+        return self._finish(self._predict(self._in_zone(data), horizon=self._steps(horizon, data)))
 
     def predict_windows(self, windows: Windows) -> Prediction:
         """One row for each window, each from what was known at its origin; batched where the model is."""
@@ -253,7 +256,7 @@ class Predictor(ABC, Generic[D]):
         self._check_traits("windows", windows)
         if not len(windows):
             raise InvalidInputError("windows", "are at least one")
-        prediction = self._finish(self._predict_windows(windows))
+        prediction = self._finish(self._predict_windows(self._in_zone(windows)))
         if len(prediction) != len(windows):
             raise PluginError(f"{self.spec.id} predicted {len(prediction)} rows for {len(windows)} windows")
         return prediction
@@ -415,6 +418,10 @@ class Predictor(ABC, Generic[D]):
     def _need_fitted(self, what: str) -> None:
         if not self.is_fitted:
             raise NotFittedError(f"{self.spec.id} has to be fitted before {what}; call fit(train) first")
+
+    def _in_zone(self, data: Any) -> Any:
+        """Data, or windows of it, whose calendar is read by the clock of training where it names none."""
+        return in_zone(data, self.info.data.get("tz"))
 
     def _check_data(self, argument: str, data: Any, *, fitting: bool = False, traits: bool = True) -> None:
         wanted = registry.load_object(self.task.data, owner=self.task.id)

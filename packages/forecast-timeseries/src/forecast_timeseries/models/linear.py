@@ -254,6 +254,7 @@ class Linear(Predictor[Panel]):
             spread=scale,
             times=1 if self.config.calendar else 0,
             before=True,
+            tz=self.info.data.get("tz"),
         )
         axes = (WINDOW, "step", "target")
         return Graph(

@@ -238,6 +238,7 @@ class NetworkForecaster(Predictor[Panel]):
             scaling=self._scaling,
             lags=lags,
             calendar=calendar,
+            tz=self.info.data.get("tz"),
         )
 
     # storage
