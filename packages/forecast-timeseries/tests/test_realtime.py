@@ -25,7 +25,13 @@ from forecast_core.errors import (
     ShapeError,
 )
 from forecast_core.series.sample import sample_panel
-from forecast_timeseries import OutOfRangeWarning, PredictionHistory, RealTimePredictor, StreamBuffer
+from forecast_timeseries import (
+    OutOfRangeWarning,
+    PredictionHistory,
+    RealTimePredictor,
+    ShortWindowWarning,
+    StreamBuffer,
+)
 
 CONTEXT, HORIZON = 12, 4
 LSTM = {
@@ -37,6 +43,16 @@ LSTM = {
     "max_epochs": 1,
     "windows_per_epoch": 64,
     "batch_size": 32,
+}
+PATCHES = {
+    "horizon": HORIZON,
+    "patch_length": 4,
+    "patch_stride": 4,
+    "model_size": 8,
+    "num_heads": 1,
+    "num_layers": 1,
+    "max_epochs": 1,
+    "windows_per_epoch": 64,
 }
 
 
@@ -174,9 +190,53 @@ def test_every_form_of_a_window_predicts_the_same(model: Any, tmp_path: Path) ->
     for window in (panel, body, frame, StreamBuffer.from_panel(panel, context_length=40)):
         p = live.predict(window)
         np.testing.assert_allclose(p.values, expected.values, rtol=1e-9)
-        assert p.metadata == {"origin": str(panel.timestamps[-1]), "out_of_range": []}
+        assert p.metadata == {"origin": str(panel.timestamps[-1]), "out_of_range": [], "missing_rows": 0}
     shorter = live.predict(panel, horizon=2)
     np.testing.assert_allclose(shorter.values, expected.values[:, :2], rtol=1e-9)
+    assert live.predict({**body, "horizon": 2}) == shorter
+    assert live.predict({**body, "horizon": 2}, horizon=2) == shorter
+    assert live.predict_batch([{**body, "horizon": 2}, body]) == [shorter, live.predict(panel)]
+    with pytest.raises(InvalidInputError, match=r"window.horizon: is that beside the window, 3.*got 2"):
+        live.predict({**body, "horizon": 2}, horizon=3)
+    with pytest.raises(InvalidInputError, match=r"quantile_levels: .*ask the prediction"):
+        live.predict({**body, "quantile_levels": [0.1, 0.9]})
+
+
+@pytest.mark.parametrize(
+    ("model_id", "options", "reach"),
+    [
+        ("timeseries/lstm", LSTM, CONTEXT),
+        ("timeseries/lstm", {**LSTM, "lags": (24, 48)}, CONTEXT + 48),
+        ("timeseries/patch-transformer", {**PATCHES, "context_length": 16}, 16),
+        ("timeseries/linear", {"horizon": HORIZON}, None),
+        ("timeseries/gbm", {"horizon": HORIZON, "num_trees": 5, "min_leaf": 5, "seasons": (24,)}, 60),
+    ],
+)
+def test_a_window_within_reach_says_what_the_whole_history_does(
+    model_id: str, options: dict[str, Any], reach: int | None
+) -> None:
+    panel = sample_panel(rows=300, items=2)
+    model: Any = fc.create_model(model_id, **options).fit(panel.rows(0, 200))
+    live = RealTimePredictor(model)
+    rows = live.reach()
+    assert rows is not None
+    assert rows == (reach or rows) == model.reach()
+    stream = StreamBuffer.from_panel(panel, context_length=rows)
+    assert live.predict(stream).median() == pytest.approx(model.predict(panel).median(), rel=1e-6)
+    ensemble = fc.create_ensemble([model, fc.create_model("timeseries/drift", horizon=HORIZON)])
+    assert ensemble.fit(panel.rows(0, 200)).reach() is None  # drift looks at all
+
+
+def test_a_window_with_fewer_rows_than_a_forecast_looks_at_is_warned_of() -> None:
+    panel = sample_panel(rows=300, items=1)
+    options = {**LSTM, "lags": (24,)}
+    live = RealTimePredictor(fc.create_model("timeseries/lstm", **options).fit(panel.rows(0, 200)))
+    assert live.reach() == CONTEXT + 24
+    with pytest.warns(ShortWindowWarning, match="window of 20 rows, where a forecast looks at 36"):
+        p = live.predict(panel.rows(280, 300))
+    assert p.metadata["missing_rows"] == 16
+    with pytest.warns(ShortWindowWarning):
+        assert live.predict_batch([panel.rows(280, 300)])[0].metadata["missing_rows"] == 16
 
 
 def test_several_windows_are_predicted_as_one_by_one(model: Any) -> None:

@@ -43,6 +43,7 @@ from forecast_core.errors import (
 from forecast_core.prediction import ForecastPrediction, ModelRef, Prediction, Uncertainty
 from forecast_core.run import Run
 from forecast_core.specs import ModelSpec, TaskSpec
+from forecast_core.validation import whole
 
 if TYPE_CHECKING:
     from forecast_core.exporting.graph import Graph
@@ -82,7 +83,8 @@ class Predictor(ABC, Generic[D]):
     """A model of one task.
 
     Authors set `config_class` and write `_predict`, and where there is something to fit `_fit`, `_state`
-    and `_load_state`. They may write `_predict_windows` (a batched path for evaluation and serving),
+    and `_load_state`. They may write `_predict_windows` (a batched path for evaluation and serving), `_reach`
+    (where forecasts look at more rows than `context_length`),
     `_update` (capability `online`), `_migrate_state` (when the spec's version rises) and `_graph` (where
     there is a network to export).
     """
@@ -261,6 +263,16 @@ class Predictor(ABC, Generic[D]):
             raise PluginError(f"{self.spec.id} predicted {len(prediction)} rows for {len(windows)} windows")
         return prediction
 
+    def reach(self, *, horizon: int | None = None) -> int | None:
+        """Rows up to the origin that a forecast looks at: from as many it is that of the whole history, but
+        where a gap begins before them. None where the model does not tell, or looks at all.
+
+        horizon: steps; default: the configuration's. Raises NotFittedError, InvalidInputError.
+        """
+        self._need_fitted("reach")
+        given = horizon if horizon is not None else getattr(self.config, "horizon", None)
+        return self._reach(None if given is None else whole("horizon", given))
+
     def predict_uncertainty(self, data: D, *, coverage: float = 0.9) -> Uncertainty:
         """Mean, variance and central interval of `predict(data)`, [item, horizon, target].
 
@@ -383,6 +395,11 @@ class Predictor(ABC, Generic[D]):
     def _least_rows(self, data: D) -> int | None:
         """Rows of history without which nothing can be predicted, where items begin at times of their own."""
         return self._context_rows(data)
+
+    def _reach(self, horizon: int | None) -> int | None:
+        """Rows of history that a forecast looks at; None where that is all, or cannot be told."""
+        rows = getattr(self.config, "context_length", None)
+        return None if rows is None else int(rows)
 
     def _check_unseen(self, windows: Windows) -> None:
         """LeakError where one of `windows` was fitted or validated on, for models of data without time, which

@@ -18,7 +18,7 @@ __all__ = ["Inputs"]
 _EXAMPLES = 3
 _START = np.datetime64("2025-02-27T20:00", "us")  # of the examples' clock
 _CLOCK = (
-    "whole microseconds since 1970-01-01 by the clock of the data's `tz` (of that of training where it has none, "
+    "whole microseconds since 1970-01-01 by the clock of the data's `tz` (of training where it has none, "
     "else UTC)"
 )
 _MEANINGS = {
