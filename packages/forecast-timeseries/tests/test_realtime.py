@@ -176,6 +176,44 @@ def test_a_single_series_takes_plain_numbers_and_waits_for_its_window() -> None:
         StreamBuffer(context_length=3, capacity=2, item_ids=["requests"], freq="5min")
 
 
+@pytest.mark.parametrize(
+    ("argument", "make"),
+    [
+        ("item_ids", lambda: StreamBuffer(context_length=3, freq="h", item_ids="abc")),
+        ("item_ids", lambda: StreamBuffer(context_length=3, freq="h", item_ids=5)),
+        (
+            "target_names",
+            lambda: StreamBuffer(context_length=3, freq="h", item_ids=["a"], target_names="load"),
+        ),
+        ("panel", lambda: StreamBuffer.from_panel(lord_howe().to_frame(), context_length=3)),  # type: ignore[arg-type]
+        ("interval", lambda: PredictionHistory(interval="0.9")),  # type: ignore[arg-type]
+        ("interval", lambda: PredictionHistory(interval=None)),  # type: ignore[arg-type]
+        ("threshold", lambda: PredictionHistory(threshold=None)),  # type: ignore[arg-type]
+        ("threshold", lambda: PredictionHistory(threshold="1")),  # type: ignore[arg-type]
+        ("item_ids", lambda: PredictionHistory().observe("2024-01-01", [[1.0]], item_ids=5)),  # type: ignore[arg-type]
+        ("item_ids", lambda: PredictionHistory().observe("2024-01-01", [[1.0]], item_ids="a")),
+        ("margin", lambda: RealTimePredictor(fc.create_model("series/naive"), margin=None)),  # type: ignore[arg-type]
+        ("margin", lambda: RealTimePredictor(fc.create_model("series/naive"), margin="1")),  # type: ignore[arg-type]
+    ],
+)
+def test_arguments_of_another_kind_are_named(argument: str, make: Callable[[], Any]) -> None:
+    with pytest.raises(InvalidInputError, match=f"^{argument}: "):
+        make()
+
+
+def test_what_is_known_ahead_may_be_lists_of_numbers() -> None:
+    buffer = StreamBuffer(context_length=2, item_ids=["a"], freq="h", future_covariate_names=["price"])
+    buffer.append(["2024-01-01T00", "2024-01-01T01"], [1.0, 2.0], future_covariates=[[[1.0]], [[2.0]]])
+    window = buffer.window(future_covariates=[[[3.0]], [[4.0]]])
+    assert window.future_covariates is not None
+    assert window.future_covariates[:, 0, 0].tolist() == [1.0, 2.0, 3.0, 4.0]
+    for wrong in ("abc", [[["x"]]], [[[1.0]], [[2.0, 3.0]]]):
+        with pytest.raises(DataError, match="future_covariates: holds numbers"):
+            buffer.window(future_covariates=wrong)
+    with pytest.raises(ShapeError, match="future_covariates"):
+        buffer.window(future_covariates=3.0)
+
+
 def test_every_form_of_a_window_predicts_the_same(model: Any, tmp_path: Path) -> None:
     panel = lord_howe().rows(100, 140)
     model.save(tmp_path / "lstm")
