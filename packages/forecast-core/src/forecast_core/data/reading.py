@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,10 +38,12 @@ def in_zone(data: Any, tz: Any) -> Any:
     """Data that could name a time zone and does not, or windows of such data, in the zone `tz`; whatever else
     there is as it is.
     """
-    if tz is None or getattr(source := source_of(data), "tz", tz) is not None:
+    if tz is None or not is_dataclass(source := source_of(data)) or getattr(source, "tz", tz) is not None:
         return data
-    zoned = replace(source, tz=tz)
-    return zoned if source is data else replace(data, panel=zoned)
+    zoned = replace(source, tz=tz)  # type: ignore[type-var]
+    return (
+        zoned if source is data else replace(data, **{"panel" if hasattr(data, "panel") else "data": zoned})
+    )
 
 
 def signature_of(data: Any) -> dict[str, Any]:

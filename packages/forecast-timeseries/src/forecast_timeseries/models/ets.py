@@ -140,8 +140,8 @@ def _pattern(series: np.ndarray, season: int) -> np.ndarray:
         average = (average[1:] + average[:-1]) / 2.0
     rows = np.arange(len(average)) + season // 2
     total = np.bincount(rows % season, weights=centred[rows] - average, minlength=season)
-    added: np.ndarray = total / np.bincount(rows % season, minlength=season)
-    return added - added.mean()
+    added = total / np.bincount(rows % season, minlength=season)
+    return np.asarray(added - added.mean())
 
 
 def _fit(series: np.ndarray, *, season: int, form: str, damped: bool | None) -> _Fitted:
