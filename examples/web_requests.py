@@ -154,7 +154,7 @@ def live(model: Any, panel: fc.Panel, out: Path) -> None:
     model.save(out)
     predictor, history = RealTimePredictor(out, margin=5.0), PredictionHistory()
     begin = len(panel) - SEASON["5min"]
-    buffer = StreamBuffer.from_panel(panel.rows(0, begin), context_length=3 * SEASON["5min"])
+    buffer = StreamBuffer.from_panel(panel.rows(0, begin), context_length=predictor.reach() or begin)
     for row in range(begin, len(panel)):
         history.record(predictor.predict(buffer))
         buffer.append(panel.timestamps[row], panel.values[row])

@@ -24,6 +24,22 @@ def test_text_and_frequency_are_one(freq: Freq) -> None:
     assert Freq.parse(freq) is freq
 
 
+@given(freqs(), freqs(), STARTS)
+def test_frequencies_are_equal_where_their_steps_are(one: Freq, other: Freq, start: np.datetime64) -> None:
+    start = Freq.parse("YS").floor(np.array([start]))
+    months = one.is_fixed == other.is_fixed and one.shift(start, 48) == other.shift(start, 48)
+    assert (one == other) == bool(months)
+
+
+@pytest.mark.parametrize(
+    ("long", "short"),
+    [("1000ms", "s"), ("60min", "h"), ("24h", "D"), ("7D", "W"), ("14D", "2W"), ("3MS", "QS"), ("4QS", "YS")],
+)
+def test_a_frequency_is_told_in_its_longest_unit(long: str, short: str) -> None:
+    assert Freq.parse(long) == Freq.parse(short)
+    assert str(Freq.parse(long)) == short
+
+
 @pytest.mark.parametrize(
     ("old", "now"), [("H", "h"), ("T", "min"), ("15T", "15min"), ("d", "D"), ("M", "MS")]
 )
@@ -163,8 +179,8 @@ def test_times_off_the_grid_are_named(freq: Freq, start: np.datetime64, row: int
     ("text", "steps"),
     [
         ("ms 2s 15min h 7h", (86_400_000, 43_200, 96, 24, 1)),
-        ("D 2D 7D W 2W 3W", (7, 1, 1, 52, 26, 1)),
-        ("MS 5MS QS YS 2YS", (12, 1, 4, 1, 1)),
+        ("24h D 2D 7D W 2W 3W", (7, 7, 1, 52, 52, 26, 1)),
+        ("MS 5MS QS 12MS YS 2YS", (12, 1, 4, 1, 1, 1)),
     ],
 )
 def test_seasonality_is_a_whole_period_or_one(text: str, steps: tuple[int, ...]) -> None:

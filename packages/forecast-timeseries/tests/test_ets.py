@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ import pandas as pd
 from statsforecast.models import AutoETS
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
+from forecast_timeseries.models import ets
 from forecast_timeseries.smoothing import Smoothing
 
 LEVELS = np.array([0.1, 0.5, 0.9])
@@ -178,6 +180,29 @@ def test_a_long_season_is_repeated() -> None:
     short = fc.create_model("timeseries/ets", seasonality=48, context_length=90).predict(panel, horizon=2)
     without = fc.create_model("timeseries/ets", seasonality=1, context_length=90).predict(panel, horizon=2)
     np.testing.assert_array_equal(short.values, without.values)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(25, 80), st.integers(0, 100), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e3, -1e9]))
+def test_what_repeats_is_told_from_a_straight_line(season: int, more: int, seed: int, level: float) -> None:
+    rng = np.random.default_rng(seed)
+    cycle = rng.normal(size=season)
+    at = np.arange(2 * season + more)
+    series = level + 0.1 * at + cycle[at % season]
+    size = max(abs(level), 1.0)
+    np.testing.assert_allclose(ets._pattern(series, season), cycle - cycle.mean(), atol=1e-10 * size)
+
+
+def test_a_season_of_thousands_of_steps_is_repeated_within_seconds() -> None:
+    at, season = np.arange(3 * 8640), 8640
+    cycle = 30.0 * np.sin(2 * np.pi * at / season)
+    series = 100.0 + cycle + np.random.default_rng(0).normal(0.0, 1.0, len(at))
+    began = time.perf_counter()
+    p = fc.create_model("timeseries/ets", seasonality=season).predict(
+        panel_of(series[:-700, None]), horizon=700
+    )
+    assert time.perf_counter() - began < 20
+    assert np.abs(p.median()[0, :, 0] - (100.0 + cycle[-700:])).mean() < 1.0
 
 
 def test_the_season_is_the_frequencys_unless_said() -> None:

@@ -79,6 +79,90 @@ def test_items_are_resampled_on_grids_of_their_own_and_make_a_panel() -> None:
     )
 
 
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.integers(0, 400 * 24), min_size=1, max_size=40),
+    st.sampled_from(["Europe/Berlin", "America/St_Johns", "Pacific/Auckland", "Australia/Lord_Howe"]),
+    st.sampled_from([("D", "D"), ("7D", "W-SUN"), ("MS", "M"), ("QS", "Q")]),
+    st.booleans(),
+)
+def test_days_weeks_and_months_are_those_of_the_zone(
+    hours: list[int], zone: str, freq: tuple[str, str], given_as_tz: bool
+) -> None:
+    times = pd.Series(pd.to_datetime(START) + pd.to_timedelta(hours, unit="h"))
+    local = times.dt.tz_localize("UTC").dt.tz_convert(zone)
+    table = pd.DataFrame({"time": times if given_as_tz else local, "value": 1.0})
+    out = resample(
+        table,
+        timestamp="time",
+        columns="value",
+        freq=freq[0],
+        how="sum",
+        missing="nan",
+        tz=zone if given_as_tz else None,
+    )
+    counts = local.dt.tz_localize(None).dt.to_period(freq[1]).value_counts().sort_index()
+    held = out[out["value"] > 0]
+    assert held["value"].tolist() == counts.tolist()
+    assert held["time"].tolist() == counts.index.start_time.tolist()
+    assert Panel.from_frame(out, timestamp="time", target="value", freq=freq[0]).tz is None
+
+
+@pytest.mark.parametrize("backend", ["pandas", "polars", "pyarrow"])
+def test_periods_within_a_day_keep_the_zone(backend: str) -> None:
+    times = pd.date_range("2024-10-26", periods=60, freq="h", tz="Europe/Berlin")
+    table = pd.DataFrame({"time": times, "value": np.arange(60.0)})
+    out = resample(
+        table, timestamp="time", columns="value", freq="60min", how="sum", missing="nan", backend=backend
+    )
+    assert Panel.from_frame(out, timestamp="time", target="value") == Panel.from_frame(
+        table, timestamp="time", target="value"
+    )
+
+
+def test_days_by_a_clock_that_is_only_an_offset_are_refused() -> None:
+    times = pd.date_range("2024-01-01", periods=5, freq="h", tz="UTC").tz_convert("+02:00")
+    with pytest.raises(InvalidInputError, match=r"tz: is a time zone.* name a place"):
+        resample(
+            pd.DataFrame({"time": times, "value": 1.0}),
+            timestamp="time",
+            columns="value",
+            freq="D",
+            how="sum",
+            missing="nan",
+        )
+
+
+def test_a_time_far_from_the_others_is_refused_rather_than_reached() -> None:
+    table = pd.DataFrame(
+        {
+            "item": ["a", "a", "b", "b", "b"],
+            "time": pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-01", "1970-01-01", "2024-01-02"]),
+            "value": 1.0,
+        }
+    )
+    with pytest.raises(DataError, match="time at row 3: lies near the other times"):
+        resample(table, timestamp="time", columns="value", freq="s", how="sum", missing="nan", item_id="item")
+
+
+def test_ids_of_both_kinds_keep_their_order_and_infinite_values_are_refused() -> None:
+    table = pd.DataFrame({"item": ["b", 1, "b"], "time": START, "value": [1.0, 2.0, 3.0]})
+    out = resample(
+        table, timestamp="time", columns=["value"], freq="h", how="sum", missing="nan", item_id="item"
+    )
+    assert out["item"].tolist() == ["b", "1"]
+    assert out["value"].tolist() == [4.0, 2.0]
+    with pytest.raises(DataError, match="value at row 1: is finite"):
+        resample(
+            frame([0, 1], [1.0, np.inf]),
+            timestamp="time",
+            columns="value",
+            freq="h",
+            how="sum",
+            missing="nan",
+        )
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
 def test_long_files_of_every_type_give_the_same_panel(tmp_path: Path, suffix: str) -> None:
     table = pd.DataFrame(

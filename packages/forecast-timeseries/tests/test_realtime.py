@@ -25,7 +25,13 @@ from forecast_core.errors import (
     ShapeError,
 )
 from forecast_core.series.sample import sample_panel
-from forecast_timeseries import OutOfRangeWarning, PredictionHistory, RealTimePredictor, StreamBuffer
+from forecast_timeseries import (
+    OutOfRangeWarning,
+    PredictionHistory,
+    RealTimePredictor,
+    ShortWindowWarning,
+    StreamBuffer,
+)
 
 CONTEXT, HORIZON = 12, 4
 LSTM = {
@@ -37,6 +43,16 @@ LSTM = {
     "max_epochs": 1,
     "windows_per_epoch": 64,
     "batch_size": 32,
+}
+PATCHES = {
+    "horizon": HORIZON,
+    "patch_length": 4,
+    "patch_stride": 4,
+    "model_size": 8,
+    "num_heads": 1,
+    "num_layers": 1,
+    "max_epochs": 1,
+    "windows_per_epoch": 64,
 }
 
 
@@ -94,6 +110,36 @@ def test_a_stream_predicts_what_a_batch_does_in_whatever_order_rows_come(
     np.testing.assert_allclose(streamed.values, batch.values, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("model_id", "options"),
+    [
+        ("timeseries/lstm", {**LSTM, "calendar": ("hour_sin", "hour_cos")}),
+        ("timeseries/linear", {"horizon": HORIZON, "context_length": CONTEXT, "calendar": ("hour_sin",)}),
+        ("timeseries/gbm", {"horizon": HORIZON, "num_trees": 5, "min_leaf": 5, "seasons": ()}),
+    ],
+)
+def test_windows_that_name_no_zone_are_read_by_the_clock_of_training(
+    model_id: str, options: dict[str, Any]
+) -> None:
+    panel = replace(sample_panel(rows=240, items=2), tz="Pacific/Auckland")
+    train, later = panel.rows(0, 180), panel.rows(180, 240)
+    unsaid = replace(later, tz=None)
+    model: Any = fc.create_model(model_id, **options).fit(train, validation=later)
+    assert model.predict(train) == fc.create_model(model_id, **options).fit(train, validation=unsaid).predict(
+        train
+    )
+    expected = model.predict(later)
+    assert model.predict(replace(later, tz="America/New_York")) != expected
+    assert model.predict(unsaid) == expected
+    ahead = {"horizon": HORIZON, "context_length": 24}
+    assert model.predict_windows(unsaid.windows(**ahead)) == model.predict_windows(later.windows(**ahead))
+    live = RealTimePredictor(model)
+    stream = StreamBuffer(context_length=60, item_ids=panel.item_ids, freq="h")
+    stream.append([f"{t}Z" for t in later.timestamps], later.values)
+    for window in (unsaid, stream, later.to_frame(backend="pandas")):
+        np.testing.assert_array_equal(live.predict(window).median(), expected.median())
+
+
 def test_rules_of_arrival_are_told() -> None:
     panel = lord_howe()
     buffer = StreamBuffer.from_panel(panel.rows(0, 30), context_length=8, capacity=10)
@@ -130,6 +176,44 @@ def test_a_single_series_takes_plain_numbers_and_waits_for_its_window() -> None:
         StreamBuffer(context_length=3, capacity=2, item_ids=["requests"], freq="5min")
 
 
+@pytest.mark.parametrize(
+    ("argument", "make"),
+    [
+        ("item_ids", lambda: StreamBuffer(context_length=3, freq="h", item_ids="abc")),
+        ("item_ids", lambda: StreamBuffer(context_length=3, freq="h", item_ids=5)),
+        (
+            "target_names",
+            lambda: StreamBuffer(context_length=3, freq="h", item_ids=["a"], target_names="load"),
+        ),
+        ("panel", lambda: StreamBuffer.from_panel(lord_howe().to_frame(), context_length=3)),  # type: ignore[arg-type]
+        ("interval", lambda: PredictionHistory(interval="0.9")),  # type: ignore[arg-type]
+        ("interval", lambda: PredictionHistory(interval=None)),  # type: ignore[arg-type]
+        ("threshold", lambda: PredictionHistory(threshold=None)),  # type: ignore[arg-type]
+        ("threshold", lambda: PredictionHistory(threshold="1")),  # type: ignore[arg-type]
+        ("item_ids", lambda: PredictionHistory().observe("2024-01-01", [[1.0]], item_ids=5)),  # type: ignore[arg-type]
+        ("item_ids", lambda: PredictionHistory().observe("2024-01-01", [[1.0]], item_ids="a")),
+        ("margin", lambda: RealTimePredictor(fc.create_model("series/naive"), margin=None)),  # type: ignore[arg-type]
+        ("margin", lambda: RealTimePredictor(fc.create_model("series/naive"), margin="1")),  # type: ignore[arg-type]
+    ],
+)
+def test_arguments_of_another_kind_are_named(argument: str, make: Callable[[], Any]) -> None:
+    with pytest.raises(InvalidInputError, match=f"^{argument}: "):
+        make()
+
+
+def test_what_is_known_ahead_may_be_lists_of_numbers() -> None:
+    buffer = StreamBuffer(context_length=2, item_ids=["a"], freq="h", future_covariate_names=["price"])
+    buffer.append(["2024-01-01T00", "2024-01-01T01"], [1.0, 2.0], future_covariates=[[[1.0]], [[2.0]]])
+    window = buffer.window(future_covariates=[[[3.0]], [[4.0]]])
+    assert window.future_covariates is not None
+    assert window.future_covariates[:, 0, 0].tolist() == [1.0, 2.0, 3.0, 4.0]
+    for wrong in ("abc", [[["x"]]], [[[1.0]], [[2.0, 3.0]]]):
+        with pytest.raises(DataError, match="future_covariates: holds numbers"):
+            buffer.window(future_covariates=wrong)
+    with pytest.raises(ShapeError, match="future_covariates"):
+        buffer.window(future_covariates=3.0)
+
+
 def test_every_form_of_a_window_predicts_the_same(model: Any, tmp_path: Path) -> None:
     panel = lord_howe().rows(100, 140)
     model.save(tmp_path / "lstm")
@@ -144,9 +228,53 @@ def test_every_form_of_a_window_predicts_the_same(model: Any, tmp_path: Path) ->
     for window in (panel, body, frame, StreamBuffer.from_panel(panel, context_length=40)):
         p = live.predict(window)
         np.testing.assert_allclose(p.values, expected.values, rtol=1e-9)
-        assert p.metadata == {"origin": str(panel.timestamps[-1]), "out_of_range": []}
+        assert p.metadata == {"origin": str(panel.timestamps[-1]), "out_of_range": [], "missing_rows": 0}
     shorter = live.predict(panel, horizon=2)
     np.testing.assert_allclose(shorter.values, expected.values[:, :2], rtol=1e-9)
+    assert live.predict({**body, "horizon": 2}) == shorter
+    assert live.predict({**body, "horizon": 2}, horizon=2) == shorter
+    assert live.predict_batch([{**body, "horizon": 2}, body]) == [shorter, live.predict(panel)]
+    with pytest.raises(InvalidInputError, match=r"window.horizon: is that beside the window, 3.*got 2"):
+        live.predict({**body, "horizon": 2}, horizon=3)
+    with pytest.raises(InvalidInputError, match=r"quantile_levels: .*ask the prediction"):
+        live.predict({**body, "quantile_levels": [0.1, 0.9]})
+
+
+@pytest.mark.parametrize(
+    ("model_id", "options", "reach"),
+    [
+        ("timeseries/lstm", LSTM, CONTEXT),
+        ("timeseries/lstm", {**LSTM, "lags": (24, 48)}, CONTEXT + 48),
+        ("timeseries/patch-transformer", {**PATCHES, "context_length": 16}, 16),
+        ("timeseries/linear", {"horizon": HORIZON}, None),
+        ("timeseries/gbm", {"horizon": HORIZON, "num_trees": 5, "min_leaf": 5, "seasons": (24,)}, 60),
+    ],
+)
+def test_a_window_within_reach_says_what_the_whole_history_does(
+    model_id: str, options: dict[str, Any], reach: int | None
+) -> None:
+    panel = sample_panel(rows=300, items=2)
+    model: Any = fc.create_model(model_id, **options).fit(panel.rows(0, 200))
+    live = RealTimePredictor(model)
+    rows = live.reach()
+    assert rows is not None
+    assert rows == (reach or rows) == model.reach()
+    stream = StreamBuffer.from_panel(panel, context_length=rows)
+    assert live.predict(stream).median() == pytest.approx(model.predict(panel).median(), rel=1e-6)
+    ensemble = fc.create_ensemble([model, fc.create_model("timeseries/drift", horizon=HORIZON)])
+    assert ensemble.fit(panel.rows(0, 200)).reach() is None  # drift looks at all
+
+
+def test_a_window_with_fewer_rows_than_a_forecast_looks_at_is_warned_of() -> None:
+    panel = sample_panel(rows=300, items=1)
+    options = {**LSTM, "lags": (24,)}
+    live = RealTimePredictor(fc.create_model("timeseries/lstm", **options).fit(panel.rows(0, 200)))
+    assert live.reach() == CONTEXT + 24
+    with pytest.warns(ShortWindowWarning, match="window of 20 rows, where a forecast looks at 36"):
+        p = live.predict(panel.rows(280, 300))
+    assert p.metadata["missing_rows"] == 16
+    with pytest.warns(ShortWindowWarning):
+        assert live.predict_batch([panel.rows(280, 300)])[0].metadata["missing_rows"] == 16
 
 
 def test_several_windows_are_predicted_as_one_by_one(model: Any) -> None:

@@ -23,6 +23,7 @@ from forecast_core.data.overlap import refuse_overlap
 from forecast_core.data.protocols import Extendable, HasHistory, Windows
 from forecast_core.data.reading import (
     fingerprint_of,
+    in_zone,
     known_timeline,
     last_time,
     later,
@@ -42,6 +43,7 @@ from forecast_core.errors import (
 from forecast_core.prediction import ForecastPrediction, ModelRef, Prediction, Uncertainty
 from forecast_core.run import Run
 from forecast_core.specs import ModelSpec, TaskSpec
+from forecast_core.validation import whole
 
 if TYPE_CHECKING:
     from forecast_core.exporting.graph import Graph
@@ -81,7 +83,8 @@ class Predictor(ABC, Generic[D]):
     """A model of one task.
 
     Authors set `config_class` and write `_predict`, and where there is something to fit `_fit`, `_state`
-    and `_load_state`. They may write `_predict_windows` (a batched path for evaluation and serving),
+    and `_load_state`. They may write `_predict_windows` (a batched path for evaluation and serving), `_reach`
+    (where forecasts look at more rows than `context_length`),
     `_update` (capability `online`), `_migrate_state` (when the spec's version rises) and `_graph` (where
     there is a network to export).
     """
@@ -163,6 +166,7 @@ class Predictor(ABC, Generic[D]):
         }
         if validation is not None:
             refuse_overlap(data, validation, same=lineage["trained_on"] == lineage["validated_on"])
+            validation = in_zone(validation, lineage["data"].get("tz"))
         self._info = None
         run.info = self.info.model_copy(update={"seed": int(seed), **lineage})
         run.selection = selection_of(data, validation)
@@ -198,7 +202,7 @@ class Predictor(ABC, Generic[D]):
             raise CapabilityError(f"{self.spec.id} does not learn online; call fit on all data instead")
         self._need_fitted("update")
         self._check_data("data", data, fitting=True)
-        self._update(data, since=self._first_new(data))
+        self._update(self._in_zone(data), since=self._first_new(data))
         known, added = self.info, fingerprint_of(data)
         if known.trained_on is not None:
             added = hashlib.sha256(f"{known.trained_on}{added}".encode()).hexdigest()
@@ -231,8 +235,9 @@ class Predictor(ABC, Generic[D]):
         """The steps after the end of `data`, of all its items; targets are never needed for that.
 
         horizon: steps, or a timedelta that is a whole number of them; default: the configuration's.
-        future: rows after the end with known-future covariates. Raises NotFittedError,
-        MissingFutureError, InvalidInputError (horizon <= 0, data of another task), CapabilityError.
+        future: rows after the end with known-future covariates. Where data names no time zone, calendars go
+        by the clock of training. Raises NotFittedError, MissingFutureError, InvalidInputError (horizon <= 0,
+        data of another task), CapabilityError.
         """
         self._need_fitted("predict")
         self._check_data("data", data)
@@ -241,7 +246,7 @@ class Predictor(ABC, Generic[D]):
                 raise CapabilityError(f"{type(data).__name__} cannot be extended by future=")
             self._check_data("future", future, traits=False)
             data = cast(Any, data).extended(future)
-        return self._finish(self._predict(data, horizon=self._steps(horizon, data)))
+        return self._finish(self._predict(self._in_zone(data), horizon=self._steps(horizon, data)))
 
     def predict_windows(self, windows: Windows) -> Prediction:
         """One row for each window, each from what was known at its origin; batched where the model is."""
@@ -253,10 +258,20 @@ class Predictor(ABC, Generic[D]):
         self._check_traits("windows", windows)
         if not len(windows):
             raise InvalidInputError("windows", "are at least one")
-        prediction = self._finish(self._predict_windows(windows))
+        prediction = self._finish(self._predict_windows(self._in_zone(windows)))
         if len(prediction) != len(windows):
             raise PluginError(f"{self.spec.id} predicted {len(prediction)} rows for {len(windows)} windows")
         return prediction
+
+    def reach(self, *, horizon: int | None = None) -> int | None:
+        """Rows up to the origin that a forecast looks at: from as many it is that of the whole history, but
+        where a gap begins before them. None where the model does not tell, or looks at all.
+
+        horizon: steps; default: the configuration's. Raises NotFittedError, InvalidInputError.
+        """
+        self._need_fitted("reach")
+        given = horizon if horizon is not None else getattr(self.config, "horizon", None)
+        return self._reach(None if given is None else whole("horizon", given))
 
     def predict_uncertainty(self, data: D, *, coverage: float = 0.9) -> Uncertainty:
         """Mean, variance and central interval of `predict(data)`, [item, horizon, target].
@@ -381,6 +396,11 @@ class Predictor(ABC, Generic[D]):
         """Rows of history without which nothing can be predicted, where items begin at times of their own."""
         return self._context_rows(data)
 
+    def _reach(self, horizon: int | None) -> int | None:
+        """Rows of history that a forecast looks at; None where that is all, or cannot be told."""
+        rows = getattr(self.config, "context_length", None)
+        return None if rows is None else int(rows)
+
     def _check_unseen(self, windows: Windows) -> None:
         """LeakError where one of `windows` was fitted or validated on, for models of data without time, which
         remember their samples; of data with time `ModelInfo` tells.
@@ -415,6 +435,10 @@ class Predictor(ABC, Generic[D]):
     def _need_fitted(self, what: str) -> None:
         if not self.is_fitted:
             raise NotFittedError(f"{self.spec.id} has to be fitted before {what}; call fit(train) first")
+
+    def _in_zone(self, data: Any) -> Any:
+        """Data, or windows of it, whose calendar is read by the clock of training where it names none."""
+        return in_zone(data, self.info.data.get("tz"))
 
     def _check_data(self, argument: str, data: Any, *, fitting: bool = False, traits: bool = True) -> None:
         wanted = registry.load_object(self.task.data, owner=self.task.id)

@@ -1,4 +1,4 @@
-"""Pydantic's errors in our words, and checks of counts and numbers that come as arguments."""
+"""Pydantic's errors in our words, and checks of counts, shares, numbers and lists that come as arguments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from forecast_core.errors import DataError, ForecastError, InvalidInputError, near_misses
 
-__all__ = ["numbers", "typed_error", "whole"]
+__all__ = ["fraction", "listed", "numbers", "typed_error", "whole"]
 
 
 def typed_error(
@@ -56,6 +56,20 @@ def whole(argument: str, value: Any, *, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise InvalidInputError(argument, f"is a whole number of at least {least}", got=repr(value))
     return int(value)
+
+
+def fraction(argument: str, value: Any) -> float:
+    """The value as a float inside (0, 1); InvalidInputError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < 1:
+        raise InvalidInputError(argument, "lies between 0 and 1", got=repr(value))
+    return float(value)
+
+
+def listed(argument: str, values: Any) -> tuple[Any, ...]:
+    """Ids or names as a tuple; InvalidInputError for a text, which is a list of letters, and for no list."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InvalidInputError(argument, "are a list", got=repr(values)[:80])
+    return tuple(values)
 
 
 def numbers(argument: str, values: Any) -> np.ndarray:

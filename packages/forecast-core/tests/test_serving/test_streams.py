@@ -14,6 +14,7 @@ from hypothesis import given, settings, strategies as st
 import forecast_core as fc
 from forecast_core.errors import ConflictError, DataError, FrequencyError, InvalidInputError, ShapeError
 from forecast_core.series.sample import sample_panel
+from forecast_core.series.seasonal_naive import SeasonalNaive
 from forecast_core.series.stream import Stream
 from forecast_core.serving.answers import iso
 
@@ -210,6 +211,26 @@ def test_streams_that_cannot_be_are_refused(client: Any, create: Any, path: str)
     answer = client.post("/streams/s", create)
     assert answer.status_code == 422
     assert answer.json()["error"]["fields"][0]["path"] == path
+
+
+@pytest.mark.parametrize(
+    ("reach", "most", "capacity"),
+    [(None, 3000, 1024), (48, 3000, 1024), (2000, 3000, 2000), (2000, 1500, 1500)],
+)
+def test_a_stream_holds_the_rows_that_its_model_looks_at_within_the_servers_limit(
+    opened: Callable[..., Any],
+    seasonal: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reach: int | None,
+    most: int,
+    capacity: int,
+) -> None:
+    monkeypatch.setattr(SeasonalNaive, "_reach", lambda self, horizon: reach)
+    client = opened(seasonal, max_stream_rows=most)
+    made = client.post("/streams/s", {"model": "daily", "freq": "h"}).json()
+    assert (made["capacity"], made["reach"]) == (capacity, reach)
+    assert client.get("/streams/s").json()["reach"] == reach
+    assert client.get("/models").json()["models"][0]["reach"] == reach
 
 
 def test_ids_of_streams_are_plain(client: Any) -> None:

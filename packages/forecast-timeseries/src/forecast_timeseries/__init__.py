@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from forecast_timeseries.realtime import (
         OutOfRangeWarning as OutOfRangeWarning,
         RealTimePredictor as RealTimePredictor,
+        ShortWindowWarning as ShortWindowWarning,
     )
     from forecast_timeseries.stream import StreamBuffer as StreamBuffer
 
@@ -40,7 +41,7 @@ _EXPORTS = {
     ),
     "history": ("LiveScores", "PredictionHistory"),
     "readers": ("read_long", "read_wide", "resample"),
-    "realtime": ("OutOfRangeWarning", "RealTimePredictor"),
+    "realtime": ("OutOfRangeWarning", "RealTimePredictor", "ShortWindowWarning"),
     "stream": ("StreamBuffer",),
 }
 

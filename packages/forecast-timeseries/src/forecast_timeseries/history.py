@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from forecast_core.data.instants import instants
 from forecast_core.errors import CapabilityError, DataError, InvalidInputError, ShapeError
 from forecast_core.prediction import ForecastPrediction, PointPrediction
-from forecast_core.validation import numbers, whole
+from forecast_core.validation import fraction, listed, numbers, whole
 
 __all__ = ["LiveScores", "PredictionHistory"]
 
@@ -56,15 +56,13 @@ class PredictionHistory:
         reference: int = 100,
         threshold: float = 15.0,
     ) -> None:
-        if not 0.0 < interval < 1.0:
-            raise InvalidInputError("interval", "lies within (0, 1)", got=interval)
-        if not threshold > 0:
-            raise InvalidInputError("threshold", "is positive", got=threshold)
-        self.capacity, self.interval = whole("capacity", capacity), interval
+        if not isinstance(threshold, int | float | np.number) or not threshold > 0:
+            raise InvalidInputError("threshold", "is a positive number", got=repr(threshold))
+        self.capacity, self.interval = whole("capacity", capacity), fraction("interval", interval)
+        self.threshold = threshold
         self.step, self.reference = whole("step", step), whole("reference", reference)
         if self.reference < 2:
             raise InvalidInputError("reference", "is at least 2", got=reference)
-        self.threshold = threshold
         self._next = 0
         self._numbers = np.full((self.capacity, 4), np.nan)  # centre, lower, upper, truth
         self._steps = np.zeros(self.capacity, dtype=np.int64)  # 0: nothing stored
@@ -120,8 +118,7 @@ class PredictionHistory:
         target: default is the one that predictions have. Raises DataError for what is no number,
         InvalidInputError for a target that no prediction has, or for none where they have several.
         """
-        if isinstance(item_ids, str):
-            raise InvalidInputError("item_ids", "are a list of ids", got=repr(item_ids))
+        item_ids = listed("item_ids", item_ids)
         name = self._observed_target(target)
         stamps = np.atleast_1d(instants("timestamps", timestamps)).astype(np.int64).tolist()
         truth = numbers("values", values)

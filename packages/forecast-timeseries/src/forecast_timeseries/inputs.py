@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from forecast_core.data import Panel
 from forecast_core.data.calendar import local_time
+from forecast_core.data.reading import in_zone
 from forecast_core.exporting import WINDOW, GraphInput
 from forecast_timeseries.known import Known, check_history
 
@@ -16,7 +17,10 @@ __all__ = ["Inputs"]
 
 _EXAMPLES = 3
 _START = np.datetime64("2025-02-27T20:00", "us")  # of the examples' clock
-_CLOCK = "whole microseconds since 1970-01-01 by the clock of the data's `tz` (UTC where it has none)"
+_CLOCK = (
+    "whole microseconds since 1970-01-01 by the clock of the data's `tz` (of training where it has none, "
+    "else UTC)"
+)
 _MEANINGS = {
     "target": "targets up to the origin, oldest first; NaN where missing",
     "item": "position among `items` of the item that each window is of",
@@ -36,7 +40,7 @@ class Inputs:
 
     level, spread [item, target]: of the items in training, for examples. times: rows of the context, from
     the last one back, whose time is read, and `times_ahead` rows of the horizon; 0 for none. before:
-    whether it asks for what lies before the first row.
+    whether it asks for what lies before the first row. tz: zone of training, for data that names none.
     """
 
     known: Known
@@ -48,6 +52,7 @@ class Inputs:
     times: int = 0
     times_ahead: int = 0
     before: bool = False
+    tz: JsonValue = None
 
     @property
     def rows(self) -> int:
@@ -117,7 +122,7 @@ class Inputs:
             inputs["static_covariates"] = data.static_covariates
         if self.times:
             rows = data.freq.range(data.timestamps[known - self.times], self.times + self.times_ahead)
-            stamps = local_time(rows, data.tz).astype(np.int64)
+            stamps = local_time(rows, in_zone(data, self.tz).tz).astype(np.int64)
             inputs["local_time"] = np.broadcast_to(stamps, (items, len(stamps)))
         if self.before:
             inputs["before"] = _last_observed(data.values[: known - self.rows])

@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from forecast_core.data import Panel, PanelWindows
+from forecast_core.data import Freq, Panel, PanelWindows
 from forecast_core.data.overlap import unseen
 from forecast_core.data.protocols import Windows
 from forecast_core.errors import (
@@ -92,7 +92,8 @@ class Known:
         """Of a text of `to_json`; keys beside its own are passed over."""
         known = json.loads(text)
         columns = {name: tuple(known["columns"][name]) for name in _COLUMNS}
-        return cls(items=tuple(known["items"]), columns=columns, freq=known["freq"])
+        freq = str(Freq.parse(known["freq"]))  # which may have had another name when it was saved
+        return cls(items=tuple(known["items"]), columns=columns, freq=freq)
 
 
 def channels_of(items: np.ndarray, *, targets: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from forecast_core.data import Panel
+from forecast_core.data import Freq, Panel
 from forecast_core.data.frames import as_frame
 from forecast_core.errors import DataError, ForecastError, FrequencyError, InvalidInputError, NotFittedError
 from forecast_core.prediction import Prediction
@@ -21,11 +21,15 @@ from forecast_core.serving.joining import Joiner, Question
 from forecast_core.validation import typed_error
 from forecast_timeseries.stream import StreamBuffer
 
-__all__ = ["OutOfRangeWarning", "RealTimePredictor"]
+__all__ = ["OutOfRangeWarning", "RealTimePredictor", "ShortWindowWarning"]
 
 
 class OutOfRangeWarning(UserWarning):
     """A window holds values far from those of training."""
+
+
+class ShortWindowWarning(UserWarning):
+    """A window holds fewer rows than a forecast looks at; with more of them it might be another."""
 
 
 class RealTimePredictor:
@@ -34,8 +38,9 @@ class RealTimePredictor:
     artifact: a saved model's directory, or a fitted model. Windows are checked before they are predicted:
     their columns and frequency, that every series has a value, and that none lies further outside the range
     of training than `margin` ranges; out_of_range says whether that is warned of (OutOfRangeWarning, and
-    `metadata["out_of_range"]`) or refused (DataError). device: as of `load_model`. Raises NotFittedError for
-    a model that is not fitted.
+    `metadata["out_of_range"]`) or refused (DataError). A window with fewer rows than `reach()` is warned
+    of as well (ShortWindowWarning, and `metadata["missing_rows"]`). device: as of `load_model`. Raises
+    NotFittedError for a model that is not fitted.
     """
 
     def __init__(
@@ -48,7 +53,7 @@ class RealTimePredictor:
     ) -> None:
         if out_of_range not in ("warn", "refuse"):
             raise InvalidInputError("out_of_range", "is 'warn' or 'refuse'", got=repr(out_of_range))
-        if isinstance(margin, str) or not margin >= 0:
+        if not isinstance(margin, int | float | np.number) or not margin >= 0:
             raise InvalidInputError("margin", "is at least 0", got=margin)
         if isinstance(artifact, Predictor) and device is not None:
             raise InvalidInputError("device", "is given for a saved model, not for one in memory", got=device)
@@ -68,14 +73,22 @@ class RealTimePredictor:
         """What the model is and was fitted on."""
         return self._model.info
 
+    def reach(self, *, horizon: int | None = None) -> int | None:
+        """Rows that a forecast looks at, None for all or where the model does not tell; see
+        `Predictor.reach`. A `StreamBuffer` of as many predicts what the whole history does.
+        """
+        return self._model.reach(horizon=horizon)
+
     def predict(self, window: Any, *, horizon: int | None = None) -> Prediction:
         """The steps after a window, in the target's unit, with its intervals.
 
-        `metadata` tells the last time known ("origin") and what is out of range. Raises InvalidInputError,
-        or one of its kinds, naming the column or row that is wrong.
+        horizon: default is that of a mapping, else the model's. `metadata` tells the last time known
+        ("origin"), what is out of range, and how many rows are missing. Raises InvalidInputError, or one of
+        its kinds, naming the column or row that is wrong.
         """
-        panel, outside = self._checked(window)
-        return self._told(self._model.predict(panel, horizon=horizon), panel, outside)
+        question, outside = self._checked(window, horizon)
+        prediction = self._model.predict(question.data, horizon=question.horizon)
+        return self._told(prediction, question, outside)
 
     def predict_batch(self, windows: Sequence[Any], *, horizon: int | None = None) -> list[Prediction]:
         """Predictions of several windows, computed together where that cannot change them.
@@ -85,10 +98,10 @@ class RealTimePredictor:
         questions, told = [], []
         for k, window in enumerate(windows):
             try:
-                panel, outside = self._checked(window)
+                question, outside = self._checked(window, horizon)
             except InvalidInputError as error:
                 raise _at(k, error) from error
-            questions.append(Question(panel, horizon))
+            questions.append(question)
             told.append(outside)
         predictions = []
         for k, answer in enumerate(self._joiner.predict(questions)):
@@ -96,17 +109,28 @@ class RealTimePredictor:
                 raise _at(k, answer) from answer
             if isinstance(answer, Exception):
                 raise answer
-            predictions.append(self._told(answer, questions[k].data, told[k]))
+            predictions.append(self._told(answer, questions[k], told[k]))
         return predictions
 
-    def _told(self, prediction: Prediction, panel: Panel, outside: list[str]) -> Prediction:
-        origin = str(panel.timestamps[panel.known_rows - 1])
-        told = {**prediction.metadata, "origin": origin, "out_of_range": list(outside)}
-        return prediction.replace(metadata=told)
+    def _told(self, prediction: Prediction, question: Question, outside: list[str]) -> Prediction:
+        panel, reach = question.data, self._model.reach(horizon=question.horizon) or 0
+        if panel.known_rows < reach:
+            warnings.warn(
+                f"window of {panel.known_rows} rows, where a forecast looks at {reach}: give as many, or a "
+                "StreamBuffer whose context_length is reach()",
+                ShortWindowWarning,
+                stacklevel=3,
+            )
+        told = {
+            "origin": str(panel.timestamps[panel.known_rows - 1]),
+            "out_of_range": list(outside),
+            "missing_rows": max(reach - panel.known_rows, 0),
+        }
+        return prediction.replace(metadata={**prediction.metadata, **told})
 
-    def _checked(self, window: Any) -> tuple[Panel, list[str]]:
-        """The window as a panel, and what of it lies out of range."""
-        panel = self._panel(window)
+    def _checked(self, window: Any, horizon: int | None) -> tuple[Question, list[str]]:
+        """What is asked, and what of the window lies out of range."""
+        panel, horizon = self._asked(window, horizon)
         self._check_kind(panel)
         known = panel.values[: panel.known_rows]
         blank = np.isnan(known).all(axis=0)  # [item, target]
@@ -121,12 +145,12 @@ class RealTimePredictor:
             warnings.warn(
                 f"window out of the range of training: {outside[0]}", OutOfRangeWarning, stacklevel=3
             )
-        return panel, outside
+        return Question(panel, horizon), outside
 
     def _check_kind(self, panel: Panel) -> None:
         """Frequency and targets are those of training, for models that take any, too."""
         known = self._model.info.data
-        if "freq" in known and str(panel.freq) != known["freq"]:
+        if "freq" in known and panel.freq != Freq.parse(str(known["freq"])):
             raise FrequencyError("window", f"is of the frequency {known['freq']}", got=str(panel.freq))
         if "target_names" in known and list(panel.target_names) != known["target_names"]:
             raise DataError(
@@ -155,17 +179,27 @@ class RealTimePredictor:
                     found.append(f"{name} is {worst:g}, outside {low:g}..{high:g}")
         return found
 
+    def _asked(self, window: Any, horizon: int | None) -> tuple[Panel, int | None]:
+        """The window as a panel, and the steps that it asks for, or that are asked for beside it."""
+        if not isinstance(window, Mapping):
+            return self._panel(window), horizon
+        try:
+            request = SeriesRequest.model_validate(dict(window))
+        except ValidationError as error:
+            raise typed_error("window", error, known=SeriesRequest.model_fields) from error
+        if request.quantile_levels is not None:
+            hint = "ask the prediction: .quantile(levels)"
+            raise InvalidInputError("window.quantile_levels", "are left out", hint=hint)
+        if horizon is not None and request.horizon not in (None, horizon):
+            rule = f"is that beside the window, {horizon}, where both are given"
+            raise InvalidInputError("window.horizon", rule, got=request.horizon)
+        return request.to_data(self.info), request.horizon if horizon is None else horizon
+
     def _panel(self, window: Any) -> Panel:
         if isinstance(window, Panel):
             return window
         if isinstance(window, StreamBuffer):
             return window.window()
-        if isinstance(window, Mapping):
-            try:
-                request = SeriesRequest.model_validate(dict(window))
-            except ValidationError as error:
-                raise typed_error("window", error, known=SeriesRequest.model_fields) from error
-            return request.to_data(self.info)
         frame = as_frame(window)
         data: Mapping[str, Any] = self.info.data
         return Panel.from_frame(

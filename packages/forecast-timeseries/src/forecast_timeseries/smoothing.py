@@ -23,8 +23,7 @@ class Smoothing:
     error, season: "A" additive, "M" multiplicative, and "N" for no season. level, slope: the last ones;
     phi: damping of the slope, 1 for none; seasonal [m]: components of the next m steps, [0] where there is
     no season. alpha, beta, gamma: shares of an error that level, slope and season take over. variance: of
-    the errors, relative ones where they are multiplicative. lag [m]: what is added to each step of a
-    further season that never changes, and `lag_variance` what not knowing it exactly adds.
+    the errors, relative ones where they are multiplicative.
 
     Source: Hyndman, Koehler, Ord & Snyder 2008, Forecasting with Exponential Smoothing, chapters 2 and 6.
     """

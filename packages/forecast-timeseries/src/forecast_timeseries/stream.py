@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from forecast_core.data import Panel
-from forecast_core.errors import ShapeError
+from forecast_core.errors import InvalidInputError, ShapeError
 from forecast_core.series.stream import Appended, Stream
 from forecast_core.validation import numbers, whole
 
@@ -37,7 +37,12 @@ class StreamBuffer(Stream):
 
     @classmethod
     def from_panel(cls, panel: Panel, *, context_length: int, capacity: int | None = None) -> Self:
-        """A buffer of a panel's series that holds the last of its known rows."""
+        """A buffer of a panel's series that holds the last of its known rows; InvalidInputError for another
+        kind of data.
+        """
+        if not isinstance(panel, Panel):
+            hint = "make one by Panel.from_frame"
+            raise InvalidInputError("panel", "is a Panel", got=type(panel).__name__, hint=hint)
         buffer = cls(
             context_length=context_length,
             capacity=capacity,
@@ -102,7 +107,7 @@ class StreamBuffer(Stream):
         """Whether the buffer spans the rows of a window."""
         return len(self) >= self.context_length
 
-    def window(self, *, future_covariates: np.ndarray | None = None) -> Panel:
+    def window(self, *, future_covariates: Any = None) -> Panel:
         """The last `context_length` rows, with missing values for rows that did not come.
 
         future_covariates: [steps ahead, item, column], for models that need them. Raises ShapeError

@@ -220,6 +220,9 @@ class ConformalPredictor(Predictor[Any]):
     def _least_rows(self, data: Any) -> int | None:
         return self.model._least_rows(data)
 
+    def _reach(self, horizon: int | None) -> int | None:
+        return self.model._reach(horizon)
+
     # storage
 
     def _state(self) -> State:

@@ -137,6 +137,10 @@ class EnsemblePredictor(Predictor[Any]):
     def _least_rows(self, data: Any) -> int | None:
         return max((r for m in self.members if (r := m._least_rows(data)) is not None), default=None)
 
+    def _reach(self, horizon: int | None) -> int | None:
+        reaches = [reach for m in self.members if (reach := m._reach(horizon)) is not None]
+        return max(reaches) if len(reaches) == len(self.members) else None
+
     def predict_uncertainty(
         self,
         data: Any,

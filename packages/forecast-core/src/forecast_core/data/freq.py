@@ -35,7 +35,7 @@ class Freq:
     """A step of time: `n` units of ms, s, min, h, D, W (Monday weeks), MS, QS or YS (month starts).
 
     `Freq.parse("5min")`, `Freq.parse("h")`. Fixed units count microseconds in UTC; month units follow
-    the calendar.
+    the calendar. Equal steps are one frequency, told in the longest unit: 60min is h, 24h D, 7D W, 3MS QS.
     """
 
     n: int
@@ -50,6 +50,11 @@ class Freq:
             raise FrequencyError("freq", "counts at least one unit", got=self.n)
         if self.n * (_FIXED.get(self.unit) or _MONTHS[self.unit] * 31 * _DAY) > _LONGEST:
             raise FrequencyError("freq", "is shorter than a thousand years", got=f"{self.n} {self.unit}")
+        units = _FIXED if self.unit in _FIXED else _MONTHS
+        step = self.n * units[self.unit]
+        unit = next(unit for unit, size in reversed(units.items()) if step % size == 0)
+        object.__setattr__(self, "unit", unit)
+        object.__setattr__(self, "n", step // units[unit])
 
     @classmethod
     def parse(cls, text: str | Freq) -> Freq:
@@ -72,15 +77,11 @@ class Freq:
             )
         months = stamps.astype("datetime64[M]")
         if (stamps == months).all() and np.diff(months.astype(np.int64)).min() >= 1:
-            step = _commonest(np.diff(months.astype(np.int64)))
-            for unit, size in reversed(_MONTHS.items()):
-                if step % size == 0:
-                    return cls(step // size, unit)
+            return cls(_commonest(np.diff(months.astype(np.int64))), "MS")
         step = _commonest(np.diff(stamps).astype(np.int64))
-        for unit, size in reversed(_FIXED.items()):
-            if step % size == 0:
-                return cls(step // size, unit)
-        raise FrequencyError("timestamps", "have a step of whole milliseconds", got=f"{step} us")
+        if step % _FIXED["ms"]:
+            raise FrequencyError("timestamps", "have a step of whole milliseconds", got=f"{step} us")
+        return cls(step // _FIXED["ms"], "ms")
 
     def __str__(self) -> str:
         return self.unit if self.n == 1 else f"{self.n}{self.unit}"
@@ -179,10 +180,7 @@ def _hint(stamps: np.ndarray) -> str:
     """What to do about times that lie on no grid."""
     apart = np.unique(stamps - (stamps + _NOON).astype("datetime64[D]"))  # from the nearest midnight
     if len(apart) == 2 and np.diff(apart)[0] == np.timedelta64(1, "h"):
-        return (
-            "they are midnights of a clock that changes: take the zone off the times (tz_localize(None)) and "
-            "give it as tz"
-        )
+        return "they are midnights of a clock that changes: take the zone off the times (tz_localize(None))"
     days = stamps.astype("datetime64[D]")
     ends = ((days + 1).astype("datetime64[M]") > days.astype("datetime64[M]")).all()
     if ends and len(np.unique(days)) > 1:

@@ -224,7 +224,10 @@ class Panel:
         return panel_from_wide(frame, timestamp=timestamp, items=items, target=target, freq=freq, tz=tz)
 
     def to_frame(self, *, backend: str | None = None) -> Any:
-        """A long frame, a row an (item, time), columns item_id, timestamp, targets and covariates."""
+        """A long frame, a row an (item, time), columns item_id, timestamp, targets and covariates.
+
+        Timestamps are in UTC and name no zone: `from_frame(..., tz=panel.tz)` gives the same panel.
+        """
         rows, items, _ = self.values.shape
         columns: dict[str, Any] = {
             "item_id": id_column(self.item_ids, each=rows),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from forecast_core.errors import PluginError
 
 __all__ = [
     "fingerprint_of",
+    "in_zone",
     "known_timeline",
     "last_time",
     "later",
@@ -30,6 +32,18 @@ def known_timeline(data: Data) -> np.ndarray:
 def source_of(data: Any) -> Any:
     """The data behind windows, where they tell; else what was given."""
     return getattr(data, "panel", getattr(data, "data", data)) if not isinstance(data, Data) else data
+
+
+def in_zone(data: Any, tz: Any) -> Any:
+    """Data that could name a time zone and does not, or windows of such data, in the zone `tz`; whatever else
+    there is as it is.
+    """
+    if tz is None or not is_dataclass(source := source_of(data)) or getattr(source, "tz", tz) is not None:
+        return data
+    zoned = replace(source, tz=tz)  # type: ignore[type-var]
+    return (
+        zoned if source is data else replace(data, **{"panel" if hasattr(data, "panel") else "data": zoned})
+    )
 
 
 def signature_of(data: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from forecast_core.data.freq import Freq
 from forecast_core.data.panel import Panel
 from forecast_core.errors import DataError, ShapeError
 
-__all__ = ["panel_from_long", "panel_from_wide"]
+__all__ = ["check_span", "items_of", "panel_from_long", "panel_from_wide"]
 
 _LARGE = 10_000_000  # cells of a grid that are allocated without a question
 _SPARSE = 1_000  # steps of a larger grid for each row of the table, at most
@@ -44,13 +44,13 @@ def panel_from_long(
     if not len(table):
         raise ShapeError("frame", "has at least one row")
     stamps, zone = time_column(table, timestamp)
-    item_ids, item = _items(table, item_id, targets)
+    item_ids, item = items_of(table, item_id, alone=targets[0])
     _check_order(stamps, item, item_ids)
     grid = Freq.parse(freq) if freq is not None else _infer(stamps, item)
     start = stamps.min()
     row = grid.offset(stamps, start)
     shape = (int(row.max()) + 1, len(item_ids))
-    _check_span(timestamp, stamps, rows=shape[0], cells=shape[0] * len(item_ids))
+    check_span(timestamp, stamps, rows=shape[0], cells=shape[0] * len(item_ids))
 
     def scatter(names: tuple[str, ...]) -> np.ndarray | None:
         if not names:
@@ -108,7 +108,7 @@ def panel_from_wide(
     _check_order(stamps, np.zeros(len(stamps), dtype=np.int64), ("frame",))
     grid = Freq.parse(freq) if freq is not None else Freq.infer(stamps)
     row = grid.offset(stamps, stamps[0])
-    _check_span(timestamp, stamps, rows=int(row[-1]) + 1, cells=(int(row[-1]) + 1) * len(names))
+    check_span(timestamp, stamps, rows=int(row[-1]) + 1, cells=(int(row[-1]) + 1) * len(names))
     values = np.full((int(row[-1]) + 1, len(names), 1), np.nan)
     for k, name in enumerate(names):
         values[row, k, 0] = number_column(table, name)
@@ -122,25 +122,31 @@ def panel_from_wide(
     )
 
 
-def _check_span(timestamp: str, stamps: np.ndarray, *, rows: int, cells: int) -> None:
-    """Refuse a large grid that is almost empty: one time far from the others, such as 1970."""
+def check_span(
+    timestamp: str, stamps: np.ndarray, *, rows: int, cells: int, at: np.ndarray | None = None
+) -> None:
+    """Refuse a large grid that is almost empty: one of its times [n] far from the others, such as 1970.
+
+    timestamp: name of the column; rows: steps that the times span; cells: of all that is to be allocated;
+    at [n]: rows of the table that the times are of, where these are not all.
+    """
     if cells <= _LARGE or rows <= _SPARSE * len(stamps):
         return
     seconds = stamps.astype(np.int64)
-    at = int(np.abs(seconds - np.median(seconds)).argmax())
+    far = int(np.abs(seconds - np.median(seconds)).argmax())
     raise DataError(
         timestamp,
         f"lies near the other times: {len(stamps)} rows would span {rows:,} steps",
-        place=f"row {at}",
-        got=stamps[at],
+        place=f"row {far if at is None else at[far]}",
+        got=stamps[far],
         hint="drop the row, or give a longer freq",
     )
 
 
-def _items(table: Any, item_id: str | None, targets: tuple[str, ...]) -> tuple[tuple[Any, ...], np.ndarray]:
-    """Item ids in order of first appearance, and the item of each row."""
+def items_of(table: Any, item_id: str | None, *, alone: str) -> tuple[tuple[Any, ...], np.ndarray]:
+    """Item ids in order of first appearance, and the item of each row; `alone` where there is no column."""
     if item_id is None:
-        return (targets[0],), np.zeros(len(table), dtype=np.int64)
+        return (alone,), np.zeros(len(table), dtype=np.int64)
     column = table.get_column(item_id)
     if column.null_count():
         row = int(np.asarray(column.is_null().to_numpy()).argmax())

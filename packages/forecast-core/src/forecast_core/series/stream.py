@@ -11,7 +11,7 @@ import numpy as np
 from forecast_core.data import Freq, Panel
 from forecast_core.data.instants import instants
 from forecast_core.errors import ConflictError, DataError, FrequencyError, ShapeError
-from forecast_core.validation import whole
+from forecast_core.validation import listed, numbers, whole
 
 __all__ = ["Appended", "Stream"]
 
@@ -50,11 +50,11 @@ class Stream:
         tz: str | None = None,
         capacity: int = 1024,
     ) -> None:
-        self.item_ids, self.freq, self.tz = tuple(item_ids), Freq.parse(freq), tz
-        self.target_names = tuple(target_names)
-        self.past_covariate_names = tuple(past_covariate_names)
-        self.future_covariate_names = tuple(future_covariate_names)
-        self.static_covariate_names = tuple(static_covariate_names)
+        self.item_ids, self.freq, self.tz = listed("item_ids", item_ids), Freq.parse(freq), tz
+        self.target_names = listed("target_names", target_names)
+        self.past_covariate_names = listed("past_covariate_names", past_covariate_names)
+        self.future_covariate_names = listed("future_covariate_names", future_covariate_names)
+        self.static_covariate_names = listed("static_covariate_names", static_covariate_names)
         self.capacity = whole("capacity", capacity)
         self._static = static_covariates
         self._widths = [
@@ -129,7 +129,7 @@ class Stream:
         names = ("values", "past_covariates", "future_covariates")
         for name, width, array in zip(names, self._widths, arrays, strict=True):
             wanted = (count, len(self.item_ids), width)
-            found = np.empty(wanted) if array is None and not width else np.asarray(array, dtype=np.float64)
+            found = np.empty(wanted) if array is None and not width else numbers(name, array)
             if found.shape != wanted:
                 raise ShapeError(name, f"is [row, item, column] = {list(wanted)}", got=found.shape)
             if np.isinf(found).any():
@@ -171,7 +171,7 @@ class Stream:
         self._rows[start + low - begin + len(kept) : start + count] = np.nan
         self._start, self._count = start, count
 
-    def panel(self, *, future_covariates: np.ndarray | None = None, rows: int | None = None) -> Panel:
+    def panel(self, *, future_covariates: Any = None, rows: int | None = None) -> Panel:
         """What the stream holds, or its last `rows`, as a panel. future_covariates: [steps ahead, item,
         column].
 
@@ -181,15 +181,16 @@ class Stream:
             raise ShapeError("stream", "holds at least one row", got="0 rows")
         return self._panel(self._count if rows is None else min(rows, self._count), future_covariates)
 
-    def _panel(self, count: int, future_covariates: np.ndarray | None) -> Panel:
+    def _panel(self, count: int, future_covariates: Any) -> Panel:
         skipped = self._count - count
         first = np.asarray(self.freq.shift(self._first, skipped))
         rows = self._rows[self._start + skipped : self._start + self._count]
         if future_covariates is not None:
-            ahead = np.full((len(future_covariates), *rows.shape[1:]), np.nan)
+            future_covariates = numbers("future_covariates", future_covariates)
             if future_covariates.shape[1:] != (rows.shape[1], self._widths[2]):
                 wanted = f"[steps, {rows.shape[1]}, {self._widths[2]}]"
                 raise ShapeError("future_covariates", f"is {wanted}", got=future_covariates.shape)
+            ahead = np.full((len(future_covariates), *rows.shape[1:]), np.nan)
             ahead[..., rows.shape[2] - self._widths[2] :] = future_covariates
             rows = np.concatenate([rows, ahead])
         return self.panel_of(rows, first, known=count)

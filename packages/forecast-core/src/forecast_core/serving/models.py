@@ -102,6 +102,7 @@ class ServedModel:
             "ready": True,
             "model": info.id,
             "task": info.task,
+            "reach": self.current.predictor.reach(),
             "trained_on": info.trained_on,
             "seen_until": info.seen_until,
             "reload_error": self.failure,

@@ -54,7 +54,9 @@ ItemId = Annotated[
 ]
 Horizon = Annotated[int, Field(ge=1, le=10_000, description="steps ahead")]
 Level = Annotated[float, Field(ge=0.0001, le=0.9999)]
-Levels = Annotated[tuple[Level, ...], Field(min_length=1, max_length=99), AfterValidator(_increasing)]
+Levels = Annotated[
+    tuple[Level, ...], Field(min_length=1, max_length=99, strict=False), AfterValidator(_increasing)
+]
 
 
 class TensorSpec(NamedTuple):

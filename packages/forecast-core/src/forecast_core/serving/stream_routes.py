@@ -53,6 +53,8 @@ __all__ = [
     "add_to",
 ]
 
+_CAPACITY = 1024  # rows of a stream, where neither its creator nor its model needs more
+
 
 class UnknownStreamError(ServingError, LookupError):
     """There is no stream of this id."""
@@ -68,7 +70,8 @@ class StreamLimitError(ServingError):
 
 class StreamRequest(Body):
     """Body that creates a stream. model: name of the model that will predict it; freq, target_names, tz:
-    default is that of the model's training; item_ids: default is one series. capacity: rows to keep.
+    default is that of the model's training; item_ids: default is one series. capacity: rows to keep; default
+    is 1024, or those that the model's forecasts look at where they are more, within the server's limit.
     """
 
     model: Name
@@ -79,7 +82,7 @@ class StreamRequest(Body):
     future_covariates: list[Name] = Field(default_factory=list, max_length=1_000)
     static_covariates: StaticColumns = Field(default_factory=dict, max_length=1_000)
     tz: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    capacity: int = Field(default=1024, ge=2)
+    capacity: int | None = Field(default=None, ge=2)
 
 
 class AppendRequest(Body):
@@ -156,10 +159,14 @@ def add_to(app: FastAPI, server: Server) -> None:
         stream = _stream(body, model.current, server.limits, store)
         store.add(stream_id, stream, model.name)
         server.metrics.streams.set(len(store))
-        return server.json(_shown(stream_id, store.get(stream_id)), status=201)
+        return server.json(shown(stream_id), status=201)
 
     async def show(stream_id: str) -> Response:
-        return server.json(_shown(stream_id, store.get(stream_id)))
+        return server.json(shown(stream_id))
+
+    def shown(stream_id: str) -> dict[str, Any]:
+        kept = store.get(stream_id)
+        return _shown(stream_id, kept, reach=server.pool.get(kept.model).current.predictor.reach())
 
     async def append(stream_id: str, request: Request) -> Response:
         return await worked(stream_id, request, _appending)
@@ -203,13 +210,15 @@ def _check_id(stream_id: str) -> None:
         raise RequestError.one("stream_id", rule) from None
 
 
-def _shown(stream_id: str, kept: _Kept) -> dict[str, Any]:
+def _shown(stream_id: str, kept: _Kept, *, reach: int | None) -> dict[str, Any]:
+    """What a stream holds; reach: rows that the model's forecast looks at, None for all."""
     stream = kept.stream
     return {
         "id": stream_id,
         "model": kept.model,
         "rows": len(stream),
         "capacity": stream.capacity,
+        "reach": reach,
         "last": None if stream.last is None else iso(np.array([stream.last]))[0],
         "item_ids": list(stream.item_ids),
         "freq": str(stream.freq),
@@ -222,7 +231,10 @@ def _stream(body: StreamRequest, loaded: Loaded, limits: Limits, store: StreamSt
     freq = body.freq if body.freq is not None else info.data.get("freq")
     if not isinstance(freq, str):
         raise RequestError.one("freq", "is given, as the model was not fitted on data of one")
-    if body.capacity > limits.max_stream_rows:
+    capacity = body.capacity
+    if capacity is None:
+        capacity = min(max(_CAPACITY, loaded.predictor.reach() or 0), limits.max_stream_rows)
+    if capacity > limits.max_stream_rows:
         raise RequestError.one("capacity", f"is at most {limits.max_stream_rows}")
     kinds = ("past_covariates", "future_covariates", "static_covariates")
     asked = frozenset(kind for kind in kinds if getattr(body, kind))
@@ -233,7 +245,7 @@ def _stream(body: StreamRequest, loaded: Loaded, limits: Limits, store: StreamSt
     past = column_names("past_covariates", body.past_covariates, info, kind="past_covariates")
     future = column_names("future_covariates", body.future_covariates, info, kind="future_covariates")
     count = len(body.item_ids) if body.item_ids is not None else 1
-    store.check_room(2 * body.capacity * count * (len(targets) + len(past) + len(future)))
+    store.check_room(2 * capacity * count * (len(targets) + len(past) + len(future)))
     return Stream(
         item_ids=item_ids_of(body.item_ids, count=count, targets=targets),
         freq=freq,
@@ -242,7 +254,7 @@ def _stream(body: StreamRequest, loaded: Loaded, limits: Limits, store: StreamSt
         future_covariate_names=future,
         **static_of(body.static_covariates, info, items=count),
         tz=zone_of(body.tz, info),
-        capacity=body.capacity,
+        capacity=capacity,
     )
 
 

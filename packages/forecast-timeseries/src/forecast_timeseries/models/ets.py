@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 from statsforecast.models import AutoETS
-from statsforecast.mstl import mstl
 
 from forecast_core.config import ModelConfig
 from forecast_core.data import Panel, PanelWindows
@@ -22,6 +21,7 @@ _LEAST_ROWS = 10  # from the first observation to the last; fewer cannot carry a
 _LEAST_ROWS_A_SEASON = 2
 _LONGEST_SEASON = 24  # that exponential smoothing carries along itself
 _ROWS, _SEASONS = 200, 10  # of a context, where nothing else is asked
+_SMOOTHED = 5000  # rows that are smoothed, at most, once a long season is taken off
 _LEAST_SPREAD = 1e-12  # of a prediction, as a share of the series where that is above 1
 _UNIT = 2.0**-30  # of a series' spread, so that shifted and scaled series are fitted on equal numbers
 _FLAT = 1e-12  # spread of a constant series, as a share of its values
@@ -36,17 +36,18 @@ class ETS(PerSeriesForecaster):
     at the end count as steps ahead. A series with fewer than ten rows left is answered as `series/naive`
     does.
 
-    A season of at most 24 steps is a part of the form. A longer one is taken off first by MSTL, as the same
-    throughout the context, and the rest smoothed; the spread is widened for what the season took of it, by
-    (k + 1) / (k - 1) in variance for k seasons. With fewer than two seasons in the context there is none.
+    A season of at most 24 steps is a part of the form. A longer one is taken off first, as the same
+    throughout the context (each place's mean distance from a centred moving average), and the last 5,000
+    rows of the rest are smoothed; the spread is widened for what the season took of it, by (k + 1) / (k - 1)
+    in variance for k seasons. With fewer than two seasons in the context there is none.
 
     Multiplicative errors and seasons are looked at where every value is positive and the spread is at least
     a thousandth of the level. Quantiles come from the fitted states, in closed form where errors and season
     are additive, else from simulated paths: in statsforecast's own intervals the width of a step ahead
     depends on how many more are asked for.
 
-    Sources: Hyndman, Koehler, Ord & Snyder 2008, Forecasting with Exponential Smoothing; Bandara, Hyndman &
-    Bergmeir 2021, MSTL.
+    Sources: Hyndman, Koehler, Ord & Snyder 2008, Forecasting with Exponential Smoothing; Hyndman &
+    Athanasopoulos 2021, Forecasting: Principles and Practice, section 3.4 (classical decomposition).
     """
 
     config_class: ClassVar[type[ModelConfig]] = ETSConfig
@@ -128,14 +129,30 @@ def _filled(series: np.ndarray) -> tuple[np.ndarray, int]:
     return np.interp(within, seen, series[seen]), len(series) - 1 - int(seen[-1])
 
 
+def _pattern(series: np.ndarray, season: int) -> np.ndarray:
+    """What each place in a season adds, [season], first that of the first row: the mean of what a centred
+    moving average leaves of a series [time] of two seasons or more.
+    """
+    centred = series - series.mean()
+    sums = np.cumsum(np.append(0.0, centred))
+    average = (sums[season:] - sums[:-season]) / season  # [time - season + 1]
+    if season % 2 == 0:
+        average = (average[1:] + average[:-1]) / 2.0
+    rows = np.arange(len(average)) + season // 2
+    total = np.bincount(rows % season, weights=centred[rows] - average, minlength=season)
+    added = total / np.bincount(rows % season, minlength=season)
+    return np.asarray(added - added.mean())
+
+
 def _fit(series: np.ndarray, *, season: int, form: str, damped: bool | None) -> _Fitted:
     """The model of a series [time] without gaps."""
     seasons = len(series) / season
     pattern, widened = np.zeros(1), 1.0
     if season > _LONGEST_SEASON and seasons >= _LEAST_ROWS_A_SEASON:
-        wide = 2 * len(series) + 1  # a window that makes each place in the season an average
-        found = mstl(series, season, s_window=np.array([wide]))["seasonal"].to_numpy()
-        series, pattern = series - found, found[-season:]
+        found = _pattern(series, season)
+        at = np.arange(len(series) + season) % season
+        pattern = found[at[-season:]]
+        series = (series - found[at[:-season]])[-_SMOOTHED:]
         widened = (seasons + 1.0) / (seasons - 1.0)
     if season > _LONGEST_SEASON or len(series) < max(_LEAST_ROWS_A_SEASON * season, season + _LEAST_ROWS):
         season = 1

@@ -176,6 +176,9 @@ class GBM(Predictor[Panel]):
     def _context_rows(self, data: Panel) -> int:
         return self.config.lags
 
+    def _reach(self, horizon: int | None) -> int:
+        return self._plan.reach(horizon or self.config.horizon)
+
     def _predict(self, data: Panel, *, horizon: int | None) -> Prediction:
         steps, items = steps_within(horizon, self.config.horizon), len(data.item_ids)
         self._known.check(data)

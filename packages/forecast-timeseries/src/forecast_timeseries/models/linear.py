@@ -175,6 +175,9 @@ class Linear(Predictor[Panel]):
             return self._context
         return self.config.context_length or default_context(data, horizon=self.config.horizon)
 
+    def _reach(self, horizon: int | None) -> int:
+        return self._context
+
     def _predict(self, data: Panel, *, horizon: int | None) -> Prediction:
         steps = steps_within(horizon, self.config.horizon)
         rows = np.full(len(data.item_ids), data.known_rows - 1)
@@ -254,6 +257,7 @@ class Linear(Predictor[Panel]):
             spread=scale,
             times=1 if self.config.calendar else 0,
             before=True,
+            tz=self.info.data.get("tz"),
         )
         axes = (WINDOW, "step", "target")
         return Graph(

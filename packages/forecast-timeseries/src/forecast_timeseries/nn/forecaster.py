@@ -169,6 +169,9 @@ class NetworkForecaster(Predictor[Panel]):
 
     # predicting
 
+    def _reach(self, horizon: int | None) -> int:
+        return self.config.context_length + max(self._given()[0], default=0)
+
     def _predict(self, data: Panel, *, horizon: int | None) -> Prediction:
         config = self.config
         steps = steps_within(horizon, config.horizon)
@@ -176,9 +179,7 @@ class NetworkForecaster(Predictor[Panel]):
         known, items = data.known_rows, len(data.item_ids)
         check_history("data", np.full(items, known - 1), context=config.context_length)
         data.future_values(steps)
-        # Only the rows the context and its lags reach are needed.
-        reach = config.context_length + max(self._given()[0], default=0)
-        panel = data.rows(max(known - reach, 0), min(known + steps, len(data)))
+        panel = data.rows(max(known - self._reach(steps), 0), min(known + steps, len(data)))
         windows = PanelWindows(
             panel, config.context_length, steps, np.full(items, panel.known_rows - 1), np.arange(items)
         )
@@ -238,6 +239,7 @@ class NetworkForecaster(Predictor[Panel]):
             scaling=self._scaling,
             lags=lags,
             calendar=calendar,
+            tz=self.info.data.get("tz"),
         )
 
     # storage

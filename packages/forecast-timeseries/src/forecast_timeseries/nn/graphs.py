@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 
 from forecast_core.exporting import WINDOW, Graph, GraphOutput
@@ -31,8 +32,12 @@ def network_graph(
     scaling: PanelScaling,
     lags: Sequence[int],
     calendar: Sequence[str],
+    tz: JsonValue,
 ) -> Graph:
-    """The graph of a fitted network. Its inputs reach `max(lags)` rows further back than the context."""
+    """The graph of a fitted network. Its inputs reach `max(lags)` rows further back than the context.
+
+    tz: zone of training, whose clock is read for data that names none.
+    """
     inputs = Inputs(
         known,
         context=config.context_length,
@@ -42,6 +47,7 @@ def network_graph(
         reach=max(lags, default=0),
         times=config.context_length if calendar else 0,
         times_ahead=config.horizon if calendar else 0,
+        tz=tz,
     )
     module = RawNetwork(
         copy.deepcopy(network).cpu(),

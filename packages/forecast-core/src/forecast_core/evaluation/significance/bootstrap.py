@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from forecast_core.errors import InvalidInputError, MissingDependencyError, ShapeError
-from forecast_core.evaluation.significance.checks import fraction, loss_differences
-from forecast_core.validation import whole
+from forecast_core.evaluation.significance.checks import loss_differences
+from forecast_core.validation import fraction, whole
 
 __all__ = ["BlockBootstrap", "arch_bootstrap", "block_bootstrap", "block_length_for"]
 

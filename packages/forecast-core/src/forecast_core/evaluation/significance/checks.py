@@ -9,7 +9,7 @@ import numpy as np
 
 from forecast_core.errors import DataError, InvalidInputError, ShapeError
 
-__all__ = ["fraction", "loss_differences", "loss_table", "rounding_error"]
+__all__ = ["loss_differences", "loss_table", "rounding_error"]
 
 
 def loss_differences(loss_a: Any, loss_b: Any) -> tuple[np.ndarray, float]:
@@ -43,13 +43,6 @@ def rounding_error(*losses: np.ndarray) -> float:
     """The size up to which a difference between such losses may be rounding alone."""
     largest = max((float(np.abs(x[~np.isnan(x)]).max(initial=0.0)) for x in losses), default=0.0)
     return 16.0 * float(np.finfo(np.float64).eps) * largest
-
-
-def fraction(argument: str, value: Any) -> float:
-    """The value as a float inside (0, 1); InvalidInputError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < 1:
-        raise InvalidInputError(argument, "lies between 0 and 1", got=repr(value))
-    return float(value)
 
 
 def _series(argument: str, values: Any) -> np.ndarray:

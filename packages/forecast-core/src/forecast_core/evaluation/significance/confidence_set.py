@@ -12,8 +12,8 @@ import numpy as np
 from forecast_core.data.frames import build_frame
 from forecast_core.errors import ShapeError
 from forecast_core.evaluation.significance.bootstrap import arch_bootstrap, block_length_for
-from forecast_core.evaluation.significance.checks import fraction, loss_table, rounding_error
-from forecast_core.validation import whole
+from forecast_core.evaluation.significance.checks import loss_table, rounding_error
+from forecast_core.validation import fraction, whole
 
 __all__ = ["ConfidenceSet", "model_confidence_set"]
 

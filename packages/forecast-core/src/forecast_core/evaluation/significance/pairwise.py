@@ -11,9 +11,10 @@ from typing import Any
 
 from forecast_core.data.frames import build_frame
 from forecast_core.errors import ShapeError
-from forecast_core.evaluation.significance.checks import fraction, loss_table
+from forecast_core.evaluation.significance.checks import loss_table
 from forecast_core.evaluation.significance.diebold_mariano import diebold_mariano
 from forecast_core.evaluation.significance.holm import holm
+from forecast_core.validation import fraction
 
 __all__ = ["PairTest", "Significance", "compare_losses"]
 
