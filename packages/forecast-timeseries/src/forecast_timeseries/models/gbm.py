@@ -159,12 +159,11 @@ class GBM(Predictor[Panel]):
         window, rest = np.divmod(drawn, targets * horizon)
         target, steps = rest // horizon, rest % horizon + 1
         rows, channels = windows.rows[window], windows.items[window] * targets + target
-        truth = series.values[rows + steps, channels]
-        seen = ~np.isnan(truth)
+        change = series.change(rows, channels, steps)
+        seen = ~np.isnan(change)
         if not seen.any():
             raise DataError(argument, "holds an observed target within some window's horizon")
-        rows, channels, steps, truth = rows[seen], channels[seen], steps[seen], truth[seen]
-        return series.table(rows, channels, steps), truth - series.level(rows, channels)
+        return series.table(rows[seen], channels[seen], steps[seen]), change[seen]
 
     def _series(self, panel: Panel) -> LaggedSeries:
         channels = self._known.channels(panel)
