@@ -12,7 +12,7 @@ from forecast_core.data import Panel
 from forecast_core.data.calendar import calendar_features
 from forecast_core.errors import DataError
 
-__all__ = ["ChannelScaling", "Channels"]
+__all__ = ["ChannelScaling", "Channels", "completed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +23,12 @@ class ChannelScaling:
     scale: np.ndarray
 
     @classmethod
-    def fit(cls, values: np.ndarray) -> Self:
-        """Of values [time, item, target]. A series without observations takes the averages of the others
-        of its target; a constant one has the scale 1. DataError where a target was never observed.
+    def fit(cls, values: np.ndarray, *, spans: np.ndarray) -> Self:
+        """Of values [time, item, target] in the rows and items of `spans` [rows, item]; see `completed` for
+        series that never change there. DataError where a target was never observed.
         """
-        observed = ~np.isnan(values)
+        values = values[: len(spans)]
+        observed = ~np.isnan(values) & spans[..., None]
         count = observed.sum(axis=0)  # [item, target]
         seen = count > 0
         if not seen.any(axis=0).all():
@@ -36,11 +37,8 @@ class ChannelScaling:
         mean = filled.sum(axis=0) / np.maximum(count, 1)
         apart = np.where(observed, filled - mean, 0.0)
         scale = np.sqrt((apart**2).sum(axis=0) / np.maximum(count, 1))
-        flat = scale <= 1e-12 * np.abs(mean)
-        scale = np.where(flat, 1.0, scale)
-        share = seen / seen.sum(axis=0)  # [item, target]
-        mean = np.where(seen, mean, (mean * share).sum(axis=0))
-        scale = np.where(seen, scale, (scale * share).sum(axis=0))
+        varies = scale > 1e-12 * np.abs(mean)
+        mean, scale = completed(mean, scale, seen=seen, varies=varies)
         return cls(mean=mean.reshape(-1), scale=scale.reshape(-1))  # [item*target]
 
     def take(self, channels: np.ndarray) -> ChannelScaling:
@@ -89,3 +87,26 @@ class Channels:
         ahead = self.count[rows + 1 + horizon, channels] - end
         whole: np.ndarray = (ahead == horizon) & (4 * (end - begin) >= 3 * context)
         return whole
+
+
+def completed(
+    shift: np.ndarray, scale: np.ndarray, *, seen: np.ndarray, varies: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shift and scale of all series, each [item, target], from those of the series that vary.
+
+    A series that was seen but never changed is scaled by as large a share of its value as the others of its
+    target are of theirs, by all of it at most; where its value is 0, by their average. One that was not seen
+    takes the averages of the others. Where none varies the share is 1, and so is the scale of a series at 0.
+    """
+
+    def average(values: np.ndarray, among: np.ndarray) -> np.ndarray:  # [target]
+        share = among / np.maximum(among.sum(axis=0), 1)
+        total: np.ndarray = np.where(among, values, 0.0) * share
+        return total.sum(axis=0)
+
+    size, spread = average(np.abs(shift), varies), average(scale, varies)
+    share = np.divide(spread, size, out=np.ones_like(size), where=(size > spread))
+    flat = share * np.abs(shift)
+    flat = np.where(flat > 0.0, flat, np.where(spread > 0.0, spread, 1.0))
+    scale = np.where(varies, scale, flat)
+    return np.where(seen, shift, average(shift, seen)), np.where(seen, scale, average(scale, seen))

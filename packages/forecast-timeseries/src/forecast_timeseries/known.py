@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from forecast_core.arrays import covered
 from forecast_core.data import Panel, PanelWindows
 from forecast_core.data.overlap import unseen
 from forecast_core.data.protocols import Windows
@@ -25,6 +26,7 @@ __all__ = [
     "channels_of",
     "check_history",
     "held_out",
+    "spanned",
     "steps_within",
     "training_windows",
     "validation_windows",
@@ -136,6 +138,17 @@ def training_windows(
         raise InvalidInputError(argument, f"has windows of the horizon {horizon}", got=data.horizon)
     check_history(argument, data.rows, context=context)
     return data
+
+
+def spanned(windows: PanelWindows, *, context: int) -> np.ndarray:
+    """Which rows of which items lie in the context or the horizon of a window: [time, item] up to the last
+    of such rows. All that a fit may read of a panel.
+    """
+    known, items = windows.panel.values.shape[:2]
+    rows = windows.items * known + windows.rows  # items one after the other
+    inside = covered(rows + 1 - context, rows + windows.horizon, length=items * known)
+    until = int(windows.rows.max()) + windows.horizon + 1
+    return np.ascontiguousarray(inside.reshape(items, known).T[:until])
 
 
 def validation_windows(

@@ -24,6 +24,7 @@ from forecast_timeseries.known import (
     channels_of,
     check_history,
     held_out,
+    spanned,
     steps_within,
     training_windows,
     validation_windows,
@@ -74,9 +75,9 @@ class GBM(Predictor[Panel]):
         context, horizon = self.config.lags, self.config.horizon
         windows = training_windows("data", data, context=context, horizon=horizon)
         self._known = Known.of(panel)
-        rows = int(windows.rows.max()) + horizon + 1
-        self._scaling = ChannelScaling.fit(panel.values[:rows])
-        self._plan = _plan(self.config, panel, rows=rows)
+        spans = spanned(windows, context=context)
+        self._scaling = ChannelScaling.fit(panel.values, spans=spans)
+        self._plan = _plan(self.config, panel, rows=len(spans))
         draw = partial(self._examples, rng=np.random.default_rng(seed))
         most = self.config.training_rows
         if validation is None:

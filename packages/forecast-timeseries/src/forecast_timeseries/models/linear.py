@@ -24,6 +24,7 @@ from forecast_timeseries.known import (
     channels_of,
     check_history,
     held_out,
+    spanned,
     steps_within,
     training_windows,
     validation_windows,
@@ -75,7 +76,7 @@ class Linear(Predictor[Panel]):
         self._known = Known.of(panel)
         self._context = self.config.context_length or default_context(panel, horizon=horizon)
         drawn = training_windows("data", data, context=self._context, horizon=horizon)
-        self._scaling = ChannelScaling.fit(panel.values[: int(drawn.rows.max()) + horizon + 1])
+        self._scaling = ChannelScaling.fit(panel.values, spans=spanned(drawn, context=self._context))
         series, windows = self._usable("data", drawn)
         if validation is None:
             early, late = held_out(windows[0], context=self._context, horizon=horizon)

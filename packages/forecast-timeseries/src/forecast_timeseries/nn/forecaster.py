@@ -30,6 +30,7 @@ from forecast_timeseries.configs import NetworkConfig
 from forecast_timeseries.known import (
     Known,
     check_history,
+    spanned,
     steps_within,
     training_windows,
     validation_windows,
@@ -75,11 +76,11 @@ class NetworkForecaster(Predictor[Panel]):
     def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
         config = self.config
         training_device(config.device)
-        windows = self._useful("data", self._windows_of("data", data))
-        panel = windows.panel
-        self._known = Known.of(panel)
-        rows = int(windows.rows.max()) + config.horizon + 1
-        self._scaling = PanelScaling.fit(panel, rows=rows, how=config.scaling)
+        windows = training_windows("data", data, context=config.context_length, horizon=config.horizon)
+        spans = spanned(windows, context=config.context_length)
+        windows = self._useful("data", windows)
+        self._known = Known.of(windows.panel)
+        self._scaling = PanelScaling.fit(windows.panel, spans=spans, how=config.scaling)
         source = self._source(windows)
         self._layout = source.layout
         with torch.random.fork_rng(devices=[]):
@@ -96,10 +97,6 @@ class NetworkForecaster(Predictor[Panel]):
             run=run,
         )
         self._network = network.eval()
-
-    def _windows_of(self, argument: str, data: Any) -> PanelWindows:
-        config = self.config
-        return training_windows(argument, data, context=config.context_length, horizon=config.horizon)
 
     def _useful(self, argument: str, windows: PanelWindows) -> PanelWindows:
         """Those whose horizon holds an observed target."""
