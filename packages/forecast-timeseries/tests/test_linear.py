@@ -228,6 +228,32 @@ def test_validation_tells_spread_and_penalty_and_its_items_may_come_in_any_order
         fc.evaluate(new, panel, metrics=["mae"])
 
 
+@pytest.mark.parametrize("first", [200, 201])
+def test_validation_holds_some_items_of_training_in_any_order(first: int) -> None:
+    panel = sample_panel(rows=300, items=3)
+    train, valid = panel.rows(0, 200), panel.rows(first, 300)
+    new = fc.create_model("timeseries/linear", **SMALL)
+    straight, turned = (
+        new.fit(train, validation=valid.select_items(ids)).predict(panel).variance()
+        for ids in (panel.item_ids[:2], panel.item_ids[1::-1])
+    )
+    np.testing.assert_allclose(straight, turned)
+    with pytest.raises(DataError, match=r"validation\.item_ids.* were all seen in training"):
+        new.fit(train, validation=replace(valid, item_ids=("item-0", "item-1", "item-3")))
+    with pytest.raises((DataError, ShapeError), match=r"validation\.target_names"):
+        new.fit(train, validation=replace(valid, target_names=("other",)))
+
+
+def test_windows_that_are_fitted_on_are_not_validated_on() -> None:
+    panel = sample_panel(rows=200, items=2)
+    windows, new = panel.windows(context_length=24, horizon=6), fc.create_model("timeseries/linear", **SMALL)
+    early, late = windows.take(windows.rows < 150), windows.take(windows.rows >= 150)
+    for fitted, held in ((windows, windows), (panel.rows(0, 160), late), (early, windows)):
+        with pytest.raises(LeakError, match="validation: all targets of window 0, of 'item-0' after"):
+            new.fit(fitted, validation=held)
+    assert new.fit(early, validation=late).is_fitted  # some targets of its first windows are fitted on
+
+
 def test_calendar_features_are_used() -> None:
     panel = sample_panel(rows=600, items=2)
     options = {"context_length": 3, "normalisation": "none"}

@@ -101,8 +101,8 @@ def completed(
 
     def average(values: np.ndarray, among: np.ndarray) -> np.ndarray:  # [target]
         share = among / np.maximum(among.sum(axis=0), 1)
-        total: np.ndarray = np.where(among, values, 0.0) * share
-        return total.sum(axis=0)
+        found: np.ndarray = (np.where(among, values, 0.0) * share).sum(axis=0)
+        return found
 
     size, spread = average(np.abs(shift), varies), average(scale, varies)
     share = np.divide(spread, size, out=np.ones_like(size), where=(size > spread))

@@ -86,7 +86,7 @@ class GBM(Predictor[Panel]):
             train = draw("data", windows.take(early), most=most)
         else:
             later = validation_windows(data, validation, context=context, horizon=horizon)
-            self._known.check(later.panel)
+            self._known.check(later.panel, argument="validation")
             held = draw("validation", later, most=_HELD_ROWS)
             train = draw("data", windows, most=most)
         self._boosters = self._boosted(train, held=held, seed=seed)

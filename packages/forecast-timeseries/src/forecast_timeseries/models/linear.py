@@ -86,7 +86,7 @@ class Linear(Predictor[Panel]):
         else:
             moments = self._moments(series, windows)
             later = validation_windows(data, validation, context=self._context, horizon=horizon)
-            self._known.check(later.panel)
+            self._known.check(later.panel, argument="validation")
             of_held, held = self._usable("validation", later)
             known = self._known.channels(later.panel)
         held_moments = self._moments(of_held, held)

@@ -114,7 +114,7 @@ class NetworkForecaster(Predictor[Panel]):
         config = self.config
         windows = validation_windows(data, validation, context=config.context_length, horizon=config.horizon)
         windows = self._useful("validation", windows)
-        self._known.check(windows.panel)
+        self._known.check(windows.panel, argument="validation")
         rows = windows.rows
         stride = max(len(np.unique(rows)) * len(windows.panel.item_ids) // _VALIDATION_WINDOWS, 1)
         return self._source(windows.take((rows - rows.min()) % stride == 0))

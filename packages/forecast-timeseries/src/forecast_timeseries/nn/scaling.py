@@ -39,7 +39,7 @@ class PanelScaling:
             "targets": (panel.values, spans, 0),
             "past": (panel.past_covariates, spans, (0, 1)),
             "future": (panel.future_covariates, spans, (0, 1)),
-            "static": (panel.static_covariates, spans.any(axis=0), 0),
+            "static": (panel.static_covariates, spans.max(axis=0), 0),
         }
         shift, scale = {}, {}
         for name, (values, within, axis) in parts.items():
