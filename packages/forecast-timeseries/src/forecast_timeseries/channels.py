@@ -50,12 +50,13 @@ class ChannelScaling:
 class Channels:
     """values [time, channel]: scaled, gaps filled with the last value before them, or with the first one
     where there is none. count [1 + time, channel]: observations before each row. first [channel]: row of
-    the first observation. calendar [time, feature].
+    the first observation. age [time, channel]: rows since the last one. calendar [time, feature].
     """
 
     values: np.ndarray
     count: np.ndarray
     first: np.ndarray
+    age: np.ndarray
     calendar: np.ndarray
 
     @classmethod
@@ -67,17 +68,24 @@ class Channels:
         observed = ~np.isnan(values)
         count = np.concatenate([np.zeros((1, values.shape[1]), dtype=np.int64), observed.cumsum(axis=0)])
         first = np.where(count[-1] > 0, observed.argmax(axis=0), known)
+        age = np.broadcast_to(0, values.shape)
         if not observed.all():
-            row = np.where(observed, np.arange(known)[:, None], 0)
-            last = np.maximum(np.maximum.accumulate(row, axis=0), np.minimum(first, known - 1))
-            values = np.take_along_axis(values, last, axis=0)
+            rows = np.arange(known)[:, None]
+            last = np.maximum.accumulate(np.where(observed, rows, 0), axis=0)
+            age = np.where(first <= rows, rows - last, known)
+            values = np.take_along_axis(values, np.maximum(last, np.minimum(first, known - 1)), axis=0)
             values[:, first == known] = 0.0
         features = calendar_features(panel.timestamps[:known], calendar, tz=panel.tz)
-        return cls(values=values, count=count, first=first, calendar=features)
+        return cls(values=values, count=count, first=first, age=age, calendar=features)
 
-    def contexts(self, rows: np.ndarray, channels: np.ndarray, *, length: int) -> np.ndarray:
-        """Values [n, length] up to each row; the mean of training, 0, where nothing was observed by then."""
-        at = rows[:, None] - np.arange(length - 1, -1, -1)
+    def contexts(
+        self, rows: np.ndarray, channels: np.ndarray, *, length: int, gap: int | np.ndarray = 0
+    ) -> np.ndarray:
+        """Values [n, length] up to each row, the last `gap` [n] taken for missing; the mean of training, 0,
+        where nothing was observed by then.
+        """
+        back = np.maximum(np.arange(length - 1, -1, -1), np.reshape(gap, (-1, 1)))
+        at = np.maximum(rows[:, None] - back, 0)
         values = self.values[at, channels[:, None]]
         return np.where((self.first[channels] <= rows)[:, None], values, 0.0)
 

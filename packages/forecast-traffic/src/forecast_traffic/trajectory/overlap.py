@@ -28,7 +28,8 @@ def apart(windows: TrackWindows, fitted: Tracks | TrackWindows) -> TrackWindows:
 def within(windows: TrackWindows, fitted: Tracks | TrackWindows) -> np.ndarray:
     """Whether all targets of each window are points of `fitted`, as `shares_points` compares them, [n]."""
     shared, targets = _shared_targets(windows, fitted)
-    return (shared == targets) & (targets > 0)
+    inside: np.ndarray = (shared == targets) & (targets > 0)
+    return inside
 
 
 def _shared_targets(windows: TrackWindows, fitted: Tracks | TrackWindows) -> tuple[np.ndarray, np.ndarray]:
