@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import forecast_core as fc
+from forecast_core.errors import DataError
 from forecast_core.series.sample import sample_panel
 from forecast_timeseries.channels import ChannelScaling
 from forecast_timeseries.known import spanned
@@ -121,6 +122,16 @@ def test_an_item_never_observed_is_expected_among_the_others() -> None:
     gappy = replace(panel, values=values)
     for model in MODELS:
         assert np.abs(new(model).fit(gappy).predict(gappy).median()[1] - 1000.0).max() < 200.0
+
+
+@pytest.mark.parametrize("model", [*MODELS, "timeseries/drift"])
+def test_a_value_too_large_to_be_squared_is_named(model: str) -> None:
+    values = sample_panel(rows=100, items=2).values.copy()
+    values[40, 1] = -1e200
+    huge = replace(sample_panel(rows=100, items=2), values=values)
+    options = MODELS.get(model, {"horizon": 4})
+    with pytest.raises(DataError, match=r"data\.values at index \(40, 1, 0\): lie within"):
+        fc.create_model(model, **options).fit(huge).predict(huge)
 
 
 @pytest.mark.parametrize("sort", ["past", "future", "static"])

@@ -12,7 +12,9 @@ from forecast_core.data import Panel
 from forecast_core.data.calendar import calendar_features
 from forecast_core.errors import DataError
 
-__all__ = ["ChannelScaling", "Channels", "completed"]
+__all__ = ["ChannelScaling", "Channels", "check_size", "completed"]
+
+_LARGEST = 1e150
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +27,10 @@ class ChannelScaling:
     @classmethod
     def fit(cls, values: np.ndarray, *, spans: np.ndarray) -> Self:
         """Of values [time, item, target] in the rows and items of `spans` [rows, item]; see `completed` for
-        series that never change there. DataError where a target was never observed.
+        series that never change there. DataError where a target was never observed, or a value is too large.
         """
         values = values[: len(spans)]
+        check_size(values)
         observed = ~np.isnan(values) & spans[..., None]
         count = observed.sum(axis=0)  # [item, target]
         seen = count > 0
@@ -95,6 +98,15 @@ class Channels:
         ahead = self.count[rows + 1 + horizon, channels] - end
         whole: np.ndarray = (ahead == horizon) & (4 * (end - begin) >= 3 * context)
         return whole
+
+
+def check_size(values: np.ndarray) -> None:
+    """DataError for a value [time, item, target] whose square is no number."""
+    large = np.abs(values) > _LARGEST
+    if large.any():
+        place = tuple(np.argwhere(large)[0].tolist())
+        rule = f"lie within {-_LARGEST:g}..{_LARGEST:g}, so that their squares are numbers"
+        raise DataError("data.values", rule, place=f"index {place}", got=values[place])
 
 
 def completed(

@@ -10,7 +10,7 @@ import numpy as np
 
 from forecast_core.data import Panel
 from forecast_core.preprocessing import MinMaxScaler, Scaler, StandardScaler
-from forecast_timeseries.channels import completed
+from forecast_timeseries.channels import check_size, completed
 
 __all__ = ["PanelScaling"]
 
@@ -34,6 +34,7 @@ class PanelScaling:
         """From the rows and items of `spans` [rows, item]: mean and standard deviation, or smallest value and
         range.
         """
+        check_size(panel.values[: len(spans)])
         kind: type[Scaler] = StandardScaler if how == "standard" else MinMaxScaler
         parts: dict[str, tuple[np.ndarray | None, np.ndarray, int | tuple[int, ...]]] = {
             "targets": (panel.values, spans, 0),
