@@ -166,10 +166,10 @@ def test_moments_after_a_gap_are_those_of_windows_that_end_in_it(normalisation: 
     model = fitted(panel, normalisation=normalisation, context_length=context, calendar=("hour_sin",))
     series = model._channels(panel)
     windows = np.arange(30, 110), np.arange(80) % 2
-    chunks = model._chunks
+    inputs = model._inputs
     moments = model._moments(series, windows)
     for gap in range(1, context):
-        model._chunks = partial(chunks, gap=gap)
+        model._inputs = partial(inputs, gap=gap)
         np.testing.assert_allclose(model._blanked(moments, gap), model._moments(series, windows), atol=1e-9)
 
 

@@ -81,14 +81,11 @@ class Channels:
         features = calendar_features(panel.timestamps[:known], calendar, tz=panel.tz)
         return cls(values=values, count=count, first=first, age=age, calendar=features)
 
-    def contexts(
-        self, rows: np.ndarray, channels: np.ndarray, *, length: int, gap: int | np.ndarray = 0
-    ) -> np.ndarray:
-        """Values [n, length] up to each row, the last `gap` [n] taken for missing; the mean of training, 0,
-        where nothing was observed by then.
+    def contexts(self, rows: np.ndarray, channels: np.ndarray, *, length: int, gap: int = 0) -> np.ndarray:
+        """Values [n, length] up to each row, the last `gap` of them taken for missing; the mean of training,
+        0, where nothing was observed by then.
         """
-        back = np.maximum(np.arange(length - 1, -1, -1), np.reshape(gap, (-1, 1)))
-        at = np.maximum(rows[:, None] - back, 0)
+        at = rows[:, None] - np.maximum(np.arange(length - 1, -1, -1), gap)
         values = self.values[at, channels[:, None]]
         return np.where((self.first[channels] <= rows)[:, None], values, 0.0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -46,7 +46,7 @@ _SEASONS = 14  # of context, where data allow
 _LONGEST = 512  # rows of context that are chosen unasked
 _LEAST_SPREAD = 1e-6  # of a prediction, in units of the series' own
 _RESOLUTION = 1e-12  # and as a share of its mean
-_AGED_WINDOWS = 20_000  # that tell the spread after gaps, at most; more are thinned out evenly, by origin
+_AGED_WINDOWS = 4_000  # that tell the spread after gaps, at most; more are thinned out evenly, by origin
 
 
 class Linear(Predictor[Panel]):
@@ -106,7 +106,7 @@ class Linear(Predictor[Panel]):
         path = self._path(moments)
         self._strength = self._chosen(path, held_moments)
         self._weights = path.weights(self._strength)
-        self._spread = self._errors(of_held, held, known, self._weights)
+        self._spread = self._errors(of_held, held, known)
         self._aged_weights = self._weights_after_gaps(moments)
         self._aged_spread = self._spread_after_gaps(of_held, held, known)
         if validation is None:
@@ -163,13 +163,22 @@ class Linear(Predictor[Panel]):
     ) -> np.ndarray:
         """Root mean squared errors [gap, channel, horizon] after gaps; no smaller after longer ones."""
         rows = windows[0]
-        few = (rows - rows.min()) % max(len(rows) // _AGED_WINDOWS, 1) == 0
-        windows = tuple(each[few] for each in windows)
-        count, spreads = len(windows[0]), [self._spread]
-        older = np.random.default_rng(0).integers(self._context, 3 * self._context, count)  # at any phase
-        for gap, weights in zip(_gaps(self._context), self._aged_weights, strict=True):
-            ages = gap if gap < self._context else older
-            spreads.append(self._errors(series, windows, known, weights, gap=ages))
+        few = (rows - rows.min()) % -(-len(rows) // _AGED_WINDOWS) == 0
+        rows, channels = (each[few] for each in windows)
+        length, spreads = self._context, [self._spread]
+        context = series.contexts(rows, channels, length=length)
+        truth = series.values[rows[:, None] + np.arange(1, self.config.horizon + 1), channels[:, None]]
+        for gap, weights in zip(_gaps(length), self._aged_weights, strict=True):
+            if gap < length:
+                context[:, length - gap :] = context[:, [length - gap - 1]]
+            else:
+                older = rows - np.random.default_rng(0).integers(
+                    length, 3 * length, len(rows)
+                )  # at any phase
+                context[:] = series.contexts(np.maximum(older, 0), channels, length=1)
+            inputs, level = self._told(context, series.calendar[rows])
+            squares = (apply_ridge(weights, inputs) + level - truth) ** 2
+            spreads.append(self._spread_of([(known[channels], squares)]))
         return np.maximum.accumulate(spreads)[1:]
 
     def _usable(self, argument: str, windows: PanelWindows) -> tuple[Channels, tuple[np.ndarray, np.ndarray]]:
@@ -187,14 +196,14 @@ class Linear(Predictor[Panel]):
         return series, (rows[good], channels[good])
 
     def _chunks(
-        self, series: Channels, windows: tuple[np.ndarray, ...], *, gap: int | np.ndarray = 0
+        self, series: Channels, windows: tuple[np.ndarray, ...]
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
         """Of some windows at a time: channels [n], inputs [n, input], level [n, 1], targets [n, horizon]."""
         rows, channels = windows
-        ahead, gap = np.arange(1, self.config.horizon + 1), np.broadcast_to(gap, rows.shape)
+        ahead = np.arange(1, self.config.horizon + 1)
         for at in range(0, len(rows), _CHUNK):
             row, channel = rows[at : at + _CHUNK], channels[at : at + _CHUNK]
-            inputs, level = self._inputs(series, row, channel, gap=gap[at : at + _CHUNK])
+            inputs, level = self._inputs(series, row, channel)
             yield channel, inputs, level, series.values[row[:, None] + ahead, channel[:, None]]
 
     def _moments(self, series: Channels, windows: tuple[np.ndarray, ...]) -> np.ndarray:
@@ -204,33 +213,35 @@ class Linear(Predictor[Panel]):
         )
 
     def _inputs(
-        self, series: Channels, rows: np.ndarray, channels: np.ndarray, *, gap: int | np.ndarray = 0
+        self, series: Channels, rows: np.ndarray, channels: np.ndarray, *, gap: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
         """Inputs [n, context + calendar] and the level [n, 1] that was taken off the context, of which the
-        last `gap` rows [n] are taken for missing.
+        last `gap` rows are taken for missing.
         """
         context = series.contexts(rows, channels, length=self._context, gap=gap)
-        level = context[:, -1:] if self.config.normalisation == "last" else np.zeros((len(rows), 1))
-        return np.hstack([context - level, series.calendar[rows]]), level
+        return self._told(context, series.calendar[rows])
 
-    def _errors(
-        self,
-        series: Channels,
-        windows: tuple[np.ndarray, ...],
-        known: np.ndarray,
-        weights: np.ndarray,
-        *,
-        gap: int | np.ndarray = 0,
-    ) -> np.ndarray:
-        """Root mean squared errors [channel, horizon] of the channels of training, which are at `known`;
-        each counts as if a horizon of windows more had the errors of all channels.
+    def _told(self, context: np.ndarray, calendar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        level = context[:, -1:] if self.config.normalisation == "last" else np.zeros((len(context), 1))
+        return np.hstack([context - level, calendar]), level
+
+    def _errors(self, series: Channels, windows: tuple[np.ndarray, ...], known: np.ndarray) -> np.ndarray:
+        """Root mean squared errors [channel, horizon] of the channels of training, which are at `known`."""
+        return self._spread_of(
+            (known[channel], (apply_ridge(self._weights, x) + level - y) ** 2)
+            for channel, x, level, y in self._chunks(series, windows)
+        )
+
+    def _spread_of(self, chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Roots of mean squares [channel, horizon] of channels [n] and squares [n, horizon]; each counts as
+        if a horizon of windows more had the squares of all channels.
         """
         steps = self.config.horizon
         count = np.zeros((len(self._scaling.mean), 1))
         total = np.zeros((len(self._scaling.mean), steps))
-        for channel, x, level, y in self._chunks(series, windows, gap=gap):
-            np.add.at(count, known[channel], 1.0)
-            np.add.at(total, known[channel], (apply_ridge(weights, x) + level - y) ** 2)
+        for channel, squares in chunks:
+            np.add.at(count, channel, 1.0)
+            np.add.at(total, channel, squares)
         shared = total.sum(axis=0) / count.sum()
         spread: np.ndarray = np.sqrt((total + steps * shared) / (count + steps))
         return spread
