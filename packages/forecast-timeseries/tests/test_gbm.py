@@ -99,6 +99,29 @@ def test_predicting_a_panel_equals_predicting_its_last_window() -> None:
     )
 
 
+@pytest.mark.parametrize("back", [0, 24, 48])
+def test_predicting_equals_predicting_the_last_window_after_an_outage(back: int) -> None:
+    panel = noisy_days()
+    values = panel.values.copy()
+    values[1420 - back - 12 : 1421 - back, 0] = np.nan
+    values[1420 - back - 13] = 500.0
+    gappy = replace(panel, values=values)
+    model = fitted(panel.rows(0, 1400), lags=12, seasons=(24,), repeats=2)
+    windows = gappy.windows(horizon=6, origins=panel.timestamps[[1420]])
+    np.testing.assert_array_equal(
+        model.predict(gappy.rows(0, 1421)).values, model.predict_windows(windows).values
+    )
+
+
+def test_a_level_far_from_that_of_training_is_followed() -> None:
+    panel = noisy_days(400)
+    values = panel.values.copy()
+    values[-100:, 1] = 5e9
+    median = fitted(panel).predict(replace(panel, values=values)).median()
+    np.testing.assert_allclose(median[1], 5e9, rtol=1e-3)
+    assert median[0].max() < 100.0
+
+
 def test_series_with_gaps_and_without_recent_values_are_answered() -> None:
     panel = noisy_days()
     values = panel.values.copy()

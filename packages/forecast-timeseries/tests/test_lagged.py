@@ -63,7 +63,11 @@ def by_hand(panel: fc.Panel, plan: LagPlan, row: int, channel: int, step: int) -
         first = -(-step // season)
         backs = [season * (first + k) for k in range(plan.repeats)]
         out += [at(row + step - back) - level for back in backs]
-        out += [at(row + step - back) - level_at(row - back) for back in backs]
+        then = [max(row - back, 0) for back in backs]
+        out += [
+            at(row + step - back) - mean(k - plan.lags + 1, k + 1)
+            for back, k in zip(backs, then, strict=True)
+        ]
         phase = row + step - backs[0]
         out += [mean(phase - plan.radius, min(phase + plan.radius, row) + 1) - level]
     time = panel.freq.shift(panel.timestamps[row], step)
@@ -108,10 +112,14 @@ def test_targets_after_the_origin_change_nothing(plan: LagPlan, seed: int, row: 
 
 
 @settings(max_examples=40, deadline=None)
-@given(plan=plans, seed=st.integers(0, 99), horizon=st.integers(1, 9))
-def test_rows_within_reach_are_all_that_counts_to_the_bit(plan: LagPlan, seed: int, horizon: int) -> None:
-    panel = panel_of(seed, rows=120, gaps=0.0)
-    row = 100
+@given(plan=plans, seed=st.integers(0, 99), horizon=st.integers(1, 9), gaps=st.sampled_from([0.0, 0.5, 0.9]))
+def test_rows_within_reach_are_all_that_counts_to_the_bit(
+    plan: LagPlan, seed: int, horizon: int, gaps: float
+) -> None:
+    panel, row = panel_of(seed, rows=120, gaps=gaps), 100
+    values = panel.values.copy()
+    values[row] = np.nan_to_num(values[row])  # else the level is the last value before, wherever that lies
+    panel = replace(panel, values=values)
     begin = row + 1 - plan.reach(horizon)
     channels, steps = np.repeat(np.arange(4), horizon), np.tile(np.arange(1, horizon + 1), 4)
     whole = series_of(panel, plan).table(np.full(len(steps), row), channels, steps)
@@ -125,3 +133,15 @@ def test_a_steady_series_shows_exactly_no_change() -> None:
     panel = replace(panel, values=np.full_like(panel.values, 0.1))
     table = series_of(panel, plan).table(np.array([50]), np.array([0]), np.array([3]))
     assert (table[0, 2 : plan.names().index("item")] == 0.0).all()
+
+
+def test_the_level_is_as_far_away_as_the_values_are() -> None:
+    plan = LagPlan(lags=3, means=(7,), seasons=(5,), repeats=1, radius=2, calendar=())
+    panel = panel_of(0, gaps=0.0)
+    values = panel.values.copy()
+    values[30:, 0] = 5e12
+    series = series_of(replace(panel, values=values), plan)
+    rows, channels, steps = np.array([50]), np.array([0]), np.array([3])
+    np.testing.assert_allclose(series.level(rows, channels), (5e12 - 5.0) / 2.0)
+    assert (series.table(rows, channels, steps)[0, 2 : plan.names().index("item")] == 0.0).all()
+    assert series.change(rows - 21, channels, steps)[0] == 1e6  # into what trees tell apart

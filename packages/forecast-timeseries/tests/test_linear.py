@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,14 @@ from forecast_core.errors import (
 from forecast_core.series.sample import sample_panel
 from forecast_timeseries import read_wide
 from forecast_timeseries.models import linear
-from forecast_timeseries.ridge import RidgePath, apply_ridge, moving_average, ridge_error, second_moments
+from forecast_timeseries.ridge import (
+    RidgePath,
+    apply_ridge,
+    moving_average,
+    ridge_error,
+    ridge_weights,
+    second_moments,
+)
 
 DATA = Path(os.environ.get("FORECAST_DATA", Path(__file__).parents[4] / "shared" / "data")) / "timeseries"
 SMALL = {"context_length": 24, "horizon": 6}
@@ -86,9 +94,13 @@ def test_a_basis_is_ridge_on_the_combined_inputs() -> None:
     x, y = rng.normal(size=(50, 8)), rng.normal(size=(50, 2))
     trend = moving_average(8, width=3)
     basis = np.hstack([trend.T, (np.eye(8) - trend).T])
-    combined = RidgePath(moments_of(np.hstack([x, y])), inputs=8, basis=basis).weights(0.3)
+    moments = moments_of(np.hstack([x, y]))
+    combined = RidgePath(moments, inputs=8, basis=basis).weights(0.3)
     apart = RidgePath(moments_of(np.hstack([x @ basis, y])), inputs=16).weights(0.3)
     np.testing.assert_allclose(apply_ridge(combined, x), apply_ridge(apart, x @ basis), atol=1e-10)
+    np.testing.assert_allclose(ridge_weights(moments, 0.3, inputs=8, basis=basis), combined, atol=1e-10)
+    plain = RidgePath(moments, inputs=8).weights(0.3)
+    np.testing.assert_allclose(ridge_weights(moments, 0.3, inputs=8), plain, atol=1e-10)
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
@@ -141,10 +153,62 @@ def test_gaps_of_a_context_are_the_last_value_before_them() -> None:
     panel = sample_panel(rows=200, items=2)
     model = fitted(panel)
     gaps, filled = panel.values.copy(), panel.values.copy()
-    gaps[170:180, 0], gaps[-3:, 1] = np.nan, np.nan
-    filled[170:180, 0], filled[-3:, 1] = filled[169, 0], filled[-4, 1]
+    gaps[170:180, 0], gaps[-9:-3, 1] = np.nan, np.nan
+    filled[170:180, 0], filled[-9:-3, 1] = filled[169, 0], filled[-10, 1]
     missing, known = (replace(panel, values=values) for values in (gaps, filled))
     np.testing.assert_allclose(model.predict(missing).mean(), model.predict(known).mean())
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+@pytest.mark.parametrize("context", [1, 2, 24])
+def test_moments_after_a_gap_are_those_of_windows_that_end_in_it(normalisation: str, context: int) -> None:
+    panel = sample_panel(rows=120, items=2)
+    model = fitted(panel, normalisation=normalisation, context_length=context, calendar=("hour_sin",))
+    series = model._channels(panel)
+    windows = np.arange(30, 110), np.arange(80) % 2
+    inputs = model._inputs
+    moments = model._moments(series, windows)
+    for gap in range(1, context):
+        model._inputs = partial(inputs, gap=gap)
+        np.testing.assert_allclose(model._blanked(moments, gap), model._moments(series, windows), atol=1e-9)
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_intervals_hold_however_long_ago_the_last_value_was(normalisation: str) -> None:
+    rng = np.random.default_rng(0)
+    cycle = 30.0 * np.sin(2.0 * np.pi * np.arange(2000) / 24)
+    walk = np.cumsum(rng.normal(size=2000))
+    values = np.stack([100.0 + cycle + rng.normal(0.0, 5.0, 2000), walk], axis=1)[..., None]
+    panel = replace(sample_panel(rows=2000, items=2), values=values)
+    model = fitted(panel.rows(0, 1400), normalisation=normalisation, context_length=48)
+    origins = panel.timestamps[1500:1990:7]
+    windows = panel.windows(context_length=48, horizon=6, origins=origins)
+    truth, _ = windows.targets()
+    widths = []
+    for gap in (0, 1, 5, 12, 30, 80):
+        told = []
+        for row in windows.rows[::2]:
+            known = values[: row + 1].copy()
+            known[row + 1 - gap :] = np.nan
+            told.append(model.predict(replace(panel.rows(0, row + 1), values=known)).interval(0.9))
+        lower, upper = (np.concatenate(each) for each in zip(*told, strict=True))
+        inside = (truth >= lower) & (truth <= upper)
+        assert inside[::2].mean() > 0.7
+        assert inside[1::2].mean() > 0.7
+        widths.append([(upper - lower)[::2].mean(), (upper - lower)[1::2].mean()])
+    assert (np.diff(widths, axis=0) >= 0.0).all()
+    assert widths[3][0] < 1.3 * widths[0][0]  # a cycle is still known
+
+
+def test_a_gap_at_the_end_of_one_window_changes_no_bit_of_another() -> None:
+    panel = sample_panel(rows=200, items=3)
+    model = fitted(panel)
+    values = panel.values.copy()
+    values[-5:, 1] = np.nan
+    plain, gappy = model.predict(panel), model.predict(replace(panel, values=values))
+    for part in ("means", "sigmas"):
+        np.testing.assert_array_equal(getattr(plain, part)[[0, 2]], getattr(gappy, part)[[0, 2]])
+    assert (gappy.sigmas[1] > plain.sigmas[1]).all()
 
 
 def test_an_item_not_begun_yet_is_expected_at_its_mean_and_leaks_nothing() -> None:
@@ -226,6 +290,32 @@ def test_validation_tells_spread_and_penalty_and_its_items_may_come_in_any_order
     np.testing.assert_allclose(*turned)
     with pytest.raises(LeakError):
         fc.evaluate(new, panel, metrics=["mae"])
+
+
+@pytest.mark.parametrize("first", [200, 201])
+def test_validation_holds_some_items_of_training_in_any_order(first: int) -> None:
+    panel = sample_panel(rows=300, items=3)
+    train, valid = panel.rows(0, 200), panel.rows(first, 300)
+    new = fc.create_model("timeseries/linear", **SMALL)
+    straight, turned = (
+        new.fit(train, validation=valid.select_items(ids)).predict(panel).variance()
+        for ids in (panel.item_ids[:2], panel.item_ids[1::-1])
+    )
+    np.testing.assert_allclose(straight, turned)
+    with pytest.raises(DataError, match=r"validation\.item_ids.* were all seen in training"):
+        new.fit(train, validation=replace(valid, item_ids=("item-0", "item-1", "item-3")))
+    with pytest.raises((DataError, ShapeError), match=r"validation\.target_names"):
+        new.fit(train, validation=replace(valid, target_names=("other",)))
+
+
+def test_windows_that_are_fitted_on_are_not_validated_on() -> None:
+    panel = sample_panel(rows=200, items=2)
+    windows, new = panel.windows(context_length=24, horizon=6), fc.create_model("timeseries/linear", **SMALL)
+    early, late = windows.take(windows.rows < 150), windows.take(windows.rows >= 150)
+    for fitted, held in ((windows, windows), (panel.rows(0, 160), late), (early, windows)):
+        with pytest.raises(LeakError, match="validation: all targets of window 0, of 'item-0' after"):
+            new.fit(fitted, validation=held)
+    assert new.fit(early, validation=late).is_fitted  # some targets of its first windows are fitted on
 
 
 def test_calendar_features_are_used() -> None:

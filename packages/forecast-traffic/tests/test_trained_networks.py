@@ -16,6 +16,7 @@ from forecast_core.errors import (
     DataError,
     FrequencyError,
     InvalidInputError,
+    LeakError,
     NotFittedError,
     ShapeError,
 )
@@ -207,6 +208,8 @@ def test_it_is_fitted_on_windows_of_either_protocol(model_id: str) -> None:
         model = fc.create_model(model_id, **SMALL).fit(train, validation=valid)
         scores = fc.evaluate(model, test, metrics=["mae"])
         assert scores.metrics["mae"] is not None
+        with pytest.raises(LeakError, match="validation: all targets of window 0"):
+            fc.create_model(model_id, **SMALL).fit(train, validation=train)
         with pytest.raises(ShapeError, match="each of the 4 nodes"):
             fc.create_model(model_id, **SMALL).fit(train.take(np.arange(5)))
     with pytest.raises(InvalidInputError, match="horizon 4"):

@@ -149,7 +149,7 @@ class Predictor(ABC, Generic[D]):
         The same seed on the same data gives the same model. run: where checkpoints and history go and
         who hears of events. Raises InvalidInputError for data of another task, CapabilityError for
         covariates, missing values or items the model does not take, LeakError for validation data that ends
-        within `data`.
+        within `data`, and for windows to validate on of which one has all its targets there.
         """
         run = run if run is not None else Run()
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:

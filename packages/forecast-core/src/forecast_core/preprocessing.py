@@ -44,7 +44,7 @@ class Scaler(ABC):
     """An elementwise affine or log transform with fitted `shift` and `scale`.
 
     float32 stays float32, everything else becomes float64. Where nothing was observed, or nothing
-    varies, scale is 1, so that values pass through shifted but not blown up.
+    varies, scale is 1 unless `fit` is told otherwise, so that values pass through shifted but not blown up.
     """
 
     kind: ClassVar[str]
@@ -58,10 +58,16 @@ class Scaler(ABC):
         _KINDS[cls.kind] = cls
 
     def fit(
-        self, values: np.ndarray, mask: np.ndarray | None = None, *, axis: int | tuple[int, ...] = 0
+        self,
+        values: np.ndarray,
+        mask: np.ndarray | None = None,
+        *,
+        axis: int | tuple[int, ...] = 0,
+        constant: float = 1.0,
     ) -> Self:
         """Learn shift and scale from observed values; `axis` is reduced and kept as size 1.
 
+        constant: the scale where nothing varies; infinity turns all values there into 0.
         Raises DataError for infinity (naming its index) or values outside the transform's domain,
         ShapeError for a mask of another shape.
         """
@@ -71,7 +77,7 @@ class Scaler(ABC):
         shift, scale = self._statistics(prepared, axis, np.maximum(count, 1))
         self.shift = np.where(count > 0, shift, 0.0)
         usable = (count > 0) & np.isfinite(scale) & (scale > np.finfo(np.float64).tiny)
-        self.scale = np.where(usable, scale, 1.0)
+        self.scale = np.where(usable, scale, constant)
         return self
 
     def transform(self, values: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from forecast_core.arrays import covered
 from forecast_core.data import Freq, Panel, PanelWindows
 from forecast_core.data.overlap import unseen
 from forecast_core.data.protocols import Windows
@@ -25,6 +26,7 @@ __all__ = [
     "channels_of",
     "check_history",
     "held_out",
+    "spanned",
     "steps_within",
     "training_windows",
     "validation_windows",
@@ -53,25 +55,25 @@ class Known:
         """Names of the targets."""
         return self.columns["target_names"]
 
-    def check(self, panel: Panel) -> None:
+    def check(self, panel: Panel, *, argument: str = "data") -> None:
         """FrequencyError, DataError or MissingFutureError unless a panel has these columns and this
         frequency.
         """
         if str(panel.freq) != self.freq:
-            raise FrequencyError("data.freq", f"is {self.freq}, as in training", got=str(panel.freq))
+            raise FrequencyError(f"{argument}.freq", f"is {self.freq}, as in training", got=str(panel.freq))
         for name, expected in self.columns.items():
             found = getattr(panel, name)
             if found != expected:
                 error = MissingFutureError if name == "future_covariate_names" else DataError
-                raise error(f"data.{name}", f"is {list(expected)}, as in training", got=list(found))
+                raise error(f"{argument}.{name}", f"is {list(expected)}, as in training", got=list(found))
 
-    def positions(self, panel: Panel) -> np.ndarray:
+    def positions(self, panel: Panel, *, argument: str = "data") -> np.ndarray:
         """Position in training of each item of a panel, [item]; DataError for one that was not there."""
         where = {item: k for k, item in enumerate(self.items)}
         unknown = next((item for item in panel.item_ids if item not in where), None)
         if unknown is not None:
             raise DataError(
-                "data.item_ids",
+                f"{argument}.item_ids",
                 "were all seen in training",
                 got=repr(unknown),
                 hint="fit on a panel that holds it",
@@ -139,18 +141,33 @@ def training_windows(
     return data
 
 
+def spanned(windows: PanelWindows, *, context: int) -> np.ndarray:
+    """Which rows of which items lie in the context or the horizon of a window: [time, item] up to the last
+    of such rows. All that a fit may read of a panel.
+    """
+    known, items = windows.panel.values.shape[:2]
+    rows = windows.items * known + windows.rows  # items one after the other
+    inside = covered(rows + 1 - context, rows + windows.horizon, length=items * known)
+    until = int(windows.rows.max()) + windows.horizon + 1
+    return np.ascontiguousarray(inside.reshape(items, known).T[:until])
+
+
 def validation_windows(
     data: Panel | PanelWindows, validation: Panel | PanelWindows, *, context: int, horizon: int
 ) -> PanelWindows:
     """Windows of validation data; where its rows follow those of training, they reach back into them.
 
-    Rows that are fitted on, as `data`, are context and never targets. ShapeError where there is no window.
+    Of a panel, rows that are fitted on, as `data`, are context and never targets; windows are taken as given.
+    Items may be some of those of training, in any order. DataError for others and for other columns,
+    ShapeError where there is no window.
     """
+    train = data.panel if isinstance(data, PanelWindows) else data
+    held = validation.panel if isinstance(validation, PanelWindows) else validation
+    Known.of(train).positions(held, argument="validation")
     if isinstance(validation, PanelWindows):
         return training_windows("validation", validation, context=context, horizon=horizon)
-    train = data.panel if isinstance(data, PanelWindows) else data
     follows = train.freq.shift(train.timestamps[train.known_rows - 1], 1) == validation.timestamps[0]
-    panel = train.extended(validation) if follows else validation
+    panel = _following(train, validation) if follows else validation
     windows: Windows = panel.windows(context_length=context, horizon=horizon)
     if follows:
         windows = windows.take(np.flatnonzero(windows.origins >= train.timestamps[train.known_rows - 1]))
@@ -161,6 +178,15 @@ def validation_windows(
         raise ShapeError("validation", rule, got=len(validation))
     assert isinstance(windows, PanelWindows)
     return windows
+
+
+def _following(train: Panel, validation: Panel) -> Panel:
+    """The rows of training, of the items of `validation`, and then its own."""
+    try:
+        return train.select_items(validation.item_ids).extended(validation)
+    except (DataError, ShapeError) as error:
+        argument = error.argument.replace("later", "validation")
+        raise type(error)(argument, error.rule, place=error.place, got=error.got, hint=error.hint) from error
 
 
 def held_out(rows: np.ndarray, *, context: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ __all__ = ["LagPlan", "LaggedSeries"]
 
 _CHUNK = 65_536  # table rows made at once
 _UNIT = 2.0**-20  # of a series' spread: values are whole multiples of it, so that sums are exact
-_FARTHEST = 1e6  # spreads from the mean; trees see no difference beyond
+_FARTHEST = 1e6  # spreads from the level; trees see no difference beyond
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class LagPlan:
     """Which columns a table has. lags: last values; means: lengths of trailing means; seasons: lengths in
     steps, of each the values at the target's phase in the last `repeats` seasons, and the mean of the
     last one's neighbours within `radius`; calendar: features of the target's time. Values are taken
-    relative to the level, the mean of the last `lags` rows.
+    relative to the level, the mean of the last `lags` rows, and those of seasons ago to the mean of the
+    `lags` rows then, too.
     """
 
     lags: int
@@ -61,15 +62,15 @@ class LaggedSeries:
         known = panel.known_rows
         self.plan, self.codes, self.targets = plan, codes, len(panel.target_names)
         raw = panel.values[:known].reshape(known, -1).astype(np.float64)  # [time, channel]
-        units = np.clip((raw - scaling.mean) / scaling.scale, -_FARTHEST, _FARTHEST) / _UNIT
-        observed = ~np.isnan(units)
-        whole = np.where(observed, np.rint(units), 0.0).astype(np.int64)
-        zero = np.zeros((1, whole.shape[1]), dtype=np.int64)
-        self.values = np.where(observed, whole * _UNIT, np.nan)
-        self._sum = np.concatenate([zero, whole.cumsum(axis=0)])
-        self._count = np.concatenate([zero, observed.cumsum(axis=0)])
+        self.values = np.rint((raw - scaling.mean) / scaling.scale / _UNIT) * _UNIT
+        observed = ~np.isnan(self.values)
+        seen = np.where(observed, self.values, 0.0)
+        whole = np.rint(_near(seen) / _UNIT).astype(np.int64)
+        self._sum, self._count = _until(whole), _until(observed)
+        beyond = seen - whole * _UNIT
+        self._beyond = _until(beyond) if beyond.any() else None
         at = np.maximum.accumulate(np.where(observed, np.arange(known)[:, None], 0), axis=0)
-        self._last = np.take_along_axis(whole, at, axis=0) * _UNIT
+        self._last = np.take_along_axis(seen, at, axis=0)
         self._past, self._future = panel.past_covariates, panel.future_covariates
         self._static = panel.static_covariates
         self._times, self._tz, self._freq = panel.timestamps, panel.tz, panel.freq
@@ -78,9 +79,12 @@ class LaggedSeries:
         """Mean of the values observed in the last `lags` rows, [n]; where there are none the last value
         before, or 0, the mean of training.
         """
-        begin = np.maximum(rows + 1 - self.plan.lags, 0)
-        mean = self._mean(begin, rows + 1, channels)
+        mean = self._trailing(rows, channels, self.plan.lags)
         return np.where(np.isnan(mean), self._last[rows, channels], mean)
+
+    def change(self, rows: np.ndarray, channels: np.ndarray, steps: np.ndarray) -> np.ndarray:
+        """What the value some steps after each row differs by from the level, [n]; NaN where missing."""
+        return _near(self.values[rows + steps, channels] - self.level(rows, channels))
 
     def table(self, rows: np.ndarray, channels: np.ndarray, steps: np.ndarray) -> np.ndarray:
         """Columns of each (row of the origin, channel, step ahead), all [n]: [n, column] in float32; after
@@ -105,22 +109,22 @@ class LaggedSeries:
 
         level = self.level(rows, channels)
         put(steps)
-        put(level)
+        put(_near(level))
         back = rows[:, None] - np.arange(plan.lags)  # [n, lag]
-        put(self._at(back, channels[:, None]) - level[:, None])
+        put(_near(self._at(back, channels[:, None]) - level[:, None]))
         for length in plan.means:
-            put(self._mean(np.maximum(rows + 1 - length, 0), rows + 1, channels) - level)
+            put(_near(self._trailing(rows, channels, length) - level))
         for season in plan.seasons:
             seasons = -(-steps // season)[:, None] + np.arange(plan.repeats)  # [n, repeat], at least one
             back = season * seasons
             at = (rows + steps)[:, None] - back
             then = self._at(at, channels[:, None])
             origin = np.maximum(rows[:, None] - back, 0)
-            put(then - level[:, None])
-            put(then - self.level(origin, np.broadcast_to(channels[:, None], origin.shape)))
+            put(_near(then - level[:, None]))
+            put(_near(then - self._trailing(origin, channels[:, None], plan.lags)))
             begin, end = at[:, 0] - plan.radius, np.minimum(at[:, 0] + plan.radius, rows) + 1
             around = self._mean(np.maximum(begin, 0), np.maximum(end, 0), channels)
-            put(around - level)
+            put(_near(around - level))
         if plan.calendar:
             put(self._calendar(rows + steps))
         item = channels // self.targets
@@ -136,14 +140,31 @@ class LaggedSeries:
         """Values; NaN before the first row."""
         return np.where(rows >= 0, self.values[np.maximum(rows, 0), channels], np.nan)
 
+    def _trailing(self, rows: np.ndarray, channels: np.ndarray, length: int) -> np.ndarray:
+        """Mean of the values observed in the last `length` rows up to each; NaN where there are none."""
+        return self._mean(np.maximum(rows + 1 - length, 0), rows + 1, channels)
+
     def _mean(self, begin: np.ndarray, end: np.ndarray, channels: np.ndarray) -> np.ndarray:
         """Mean of the observed values of rows begin..end - 1; NaN where there are none."""
         count = self._count[end, channels] - self._count[begin, channels]
-        total = self._sum[end, channels] - self._sum[begin, channels]
-        return np.where(count > 0, total * _UNIT / np.maximum(count, 1), np.nan)
+        total = (self._sum[end, channels] - self._sum[begin, channels]) * _UNIT
+        if self._beyond is not None:
+            total = total + (self._beyond[end, channels] - self._beyond[begin, channels])
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
     def _calendar(self, rows: np.ndarray) -> np.ndarray:
         """Features [n, feature] of rows, which may lie past the end."""
         distinct, where = np.unique(rows, return_inverse=True)
         times = self._freq.shift(self._times[0], distinct)
         return calendar_features(times, self.plan.calendar, tz=self._tz)[where]
+
+
+def _near(units: np.ndarray) -> np.ndarray:
+    near: np.ndarray = np.clip(units, -_FARTHEST, _FARTHEST)
+    return near
+
+
+def _until(values: np.ndarray) -> np.ndarray:
+    """Sums of the rows before each, and of all, [1 + time, channel]."""
+    sums: np.ndarray = values.cumsum(axis=0)
+    return np.concatenate([np.zeros_like(sums[:1]), sums])

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-__all__ = ["RidgePath", "apply_ridge", "moving_average", "ridge_error", "second_moments"]
+__all__ = ["RidgePath", "apply_ridge", "moving_average", "ridge_error", "ridge_weights", "second_moments"]
 
 _TINY = 1e-12  # penalty of inputs that never vary
 
@@ -55,6 +55,19 @@ class RidgePath:
         inputs = len(slopes)
         intercept = self._mean[inputs:] - self._mean[:inputs] @ slopes
         return np.concatenate([intercept[None], slopes])
+
+
+def ridge_weights(
+    moments: np.ndarray, strength: float, *, inputs: int, basis: np.ndarray | None = None
+) -> np.ndarray:
+    """What `RidgePath` gives at one strength, in a fraction of its time."""
+    mean = moments[0, 1:] / moments[0, 0]
+    covariance = moments[1:, 1:] / moments[0, 0] - np.outer(mean, mean)
+    metric = np.eye(inputs) if basis is None else basis @ basis.T
+    gram = covariance[:inputs, :inputs] @ metric
+    penalty = max(strength * float(np.trace(gram)) / (inputs if basis is None else basis.shape[1]), _TINY)
+    slopes = metric @ np.linalg.solve(gram + penalty * np.eye(inputs), covariance[:inputs, inputs:])
+    return np.concatenate([(mean[inputs:] - mean[:inputs] @ slopes)[None], slopes])
 
 
 def apply_ridge(weights: np.ndarray, inputs: np.ndarray) -> np.ndarray:

@@ -109,6 +109,10 @@ def test_windows_apart_have_no_target_among_what_is_fitted_on(
         if not any(told[r] in seen for r in range(row + 1, min(row + horizon, end[row]) + 1))
     ]
     assert windows.apart_from(fitted).rows.tolist() == expected
+    assert windows.within(fitted).tolist() == [
+        row < end[row] and all(told[r] in seen for r in range(row + 1, min(row + horizon, end[row]) + 1))
+        for row in range(len(data.xy))
+    ]
 
 
 def test_validation_has_paths_that_are_not_fitted_on() -> None:

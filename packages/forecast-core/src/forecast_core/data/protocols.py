@@ -166,6 +166,10 @@ class Separable(Protocol):
         """The windows none of whose targets is a row of `data`, or of its windows where it is windows."""
         ...
 
+    def within(self, data: Any) -> np.ndarray:
+        """Whether all targets of each window are rows of `data`, or of its windows, [n]."""
+        ...
+
 
 @runtime_checkable
 class HasScale(Protocol):

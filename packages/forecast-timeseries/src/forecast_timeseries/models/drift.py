@@ -11,6 +11,7 @@ from forecast_core.data import Panel, PanelWindows
 from forecast_core.errors import DataError, InvalidInputError
 from forecast_core.prediction import MixturePrediction, Prediction
 from forecast_core.predictor import Predictor
+from forecast_timeseries.channels import check_size
 from forecast_timeseries.configs import DriftConfig
 
 __all__ = ["Drift"]
@@ -65,6 +66,7 @@ def _draw_on(
     """Lines drawn on after each (row, item), from rows up to it only."""
     origins, at = np.unique(rows, return_inverse=True)
     values = panel.values[: int(origins[-1]) + 1].astype(np.float64)  # [time, item, target]
+    check_size(values)
     observed = ~np.isnan(values)
     count = observed.cumsum(axis=0)
     index = np.where(observed, np.arange(len(values))[:, None, None], -1)

@@ -24,6 +24,7 @@ from forecast_timeseries.known import (
     channels_of,
     check_history,
     held_out,
+    spanned,
     steps_within,
     training_windows,
     validation_windows,
@@ -74,9 +75,9 @@ class GBM(Predictor[Panel]):
         context, horizon = self.config.lags, self.config.horizon
         windows = training_windows("data", data, context=context, horizon=horizon)
         self._known = Known.of(panel)
-        rows = int(windows.rows.max()) + horizon + 1
-        self._scaling = ChannelScaling.fit(panel.values[:rows])
-        self._plan = _plan(self.config, panel, rows=rows)
+        spans = spanned(windows, context=context)
+        self._scaling = ChannelScaling.fit(panel.values, spans=spans)
+        self._plan = _plan(self.config, panel, rows=len(spans))
         draw = partial(self._examples, rng=np.random.default_rng(seed))
         most = self.config.training_rows
         if validation is None:
@@ -85,7 +86,7 @@ class GBM(Predictor[Panel]):
             train = draw("data", windows.take(early), most=most)
         else:
             later = validation_windows(data, validation, context=context, horizon=horizon)
-            self._known.check(later.panel)
+            self._known.check(later.panel, argument="validation")
             held = draw("validation", later, most=_HELD_ROWS)
             train = draw("data", windows, most=most)
         self._boosters = self._boosted(train, held=held, seed=seed)
@@ -159,12 +160,11 @@ class GBM(Predictor[Panel]):
         window, rest = np.divmod(drawn, targets * horizon)
         target, steps = rest // horizon, rest % horizon + 1
         rows, channels = windows.rows[window], windows.items[window] * targets + target
-        truth = series.values[rows + steps, channels]
-        seen = ~np.isnan(truth)
+        change = series.change(rows, channels, steps)
+        seen = ~np.isnan(change)
         if not seen.any():
             raise DataError(argument, "holds an observed target within some window's horizon")
-        rows, channels, steps, truth = rows[seen], channels[seen], steps[seen], truth[seen]
-        return series.table(rows, channels, steps), truth - series.level(rows, channels)
+        return series.table(rows[seen], channels[seen], steps[seen]), change[seen]
 
     def _series(self, panel: Panel) -> LaggedSeries:
         channels = self._known.channels(panel)

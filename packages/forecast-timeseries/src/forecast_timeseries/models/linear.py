@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,11 +24,19 @@ from forecast_timeseries.known import (
     channels_of,
     check_history,
     held_out,
+    spanned,
     steps_within,
     training_windows,
     validation_windows,
 )
-from forecast_timeseries.ridge import RidgePath, apply_ridge, moving_average, ridge_error, second_moments
+from forecast_timeseries.ridge import (
+    RidgePath,
+    apply_ridge,
+    moving_average,
+    ridge_error,
+    ridge_weights,
+    second_moments,
+)
 
 __all__ = ["Linear", "default_context"]
 
@@ -38,6 +46,7 @@ _SEASONS = 14  # of context, where data allow
 _LONGEST = 512  # rows of context that are chosen unasked
 _LEAST_SPREAD = 1e-6  # of a prediction, in units of the series' own
 _RESOLUTION = 1e-12  # and as a share of its mean
+_AGED_WINDOWS = 4_000  # that tell the spread after gaps, at most; more are thinned out evenly, by origin
 
 
 class Linear(Predictor[Panel]):
@@ -49,7 +58,10 @@ class Linear(Predictor[Panel]):
     overlapping windows are worth about one a horizon, so a series with few of them leans on the others.
 
     Missing values in a context are filled with the last value before them, in fitting and in predicting.
-    Fitting leaves out windows that miss any target or more than a quarter of their context.
+    Fitting leaves out windows that miss any target or more than a quarter of their context. A context whose
+    last rows are missing has a map and a spread of its own: those of the same windows with as many rows taken
+    for missing, or somewhat more. Where all of a context is missing, the last value before it counts as one
+    of any age up to three times the length of the context.
 
     Source: Zeng et al. 2023, Are Transformers Effective for Time Series Forecasting?; Toner & Darlow 2024,
     An Analysis of Linear Time Series Forecasting Models (closed form).
@@ -66,6 +78,8 @@ class Linear(Predictor[Panel]):
     _scaling: ChannelScaling
     _weights: np.ndarray  # [1 + inputs, horizon]
     _spread: np.ndarray  # [channel, horizon], in units of the channel's scale
+    _aged_weights: np.ndarray  # [gap, 1 + inputs, horizon], for contexts that end in gaps
+    _aged_spread: np.ndarray  # [gap, channel, horizon]
 
     # fitting
 
@@ -75,7 +89,7 @@ class Linear(Predictor[Panel]):
         self._known = Known.of(panel)
         self._context = self.config.context_length or default_context(panel, horizon=horizon)
         drawn = training_windows("data", data, context=self._context, horizon=horizon)
-        self._scaling = ChannelScaling.fit(panel.values[: int(drawn.rows.max()) + horizon + 1])
+        self._scaling = ChannelScaling.fit(panel.values, spans=spanned(drawn, context=self._context))
         series, windows = self._usable("data", drawn)
         if validation is None:
             early, late = held_out(windows[0], context=self._context, horizon=horizon)
@@ -85,7 +99,7 @@ class Linear(Predictor[Panel]):
         else:
             moments = self._moments(series, windows)
             later = validation_windows(data, validation, context=self._context, horizon=horizon)
-            self._known.check(later.panel)
+            self._known.check(later.panel, argument="validation")
             of_held, held = self._usable("validation", later)
             known = self._known.channels(later.panel)
         held_moments = self._moments(of_held, held)
@@ -93,10 +107,13 @@ class Linear(Predictor[Panel]):
         self._strength = self._chosen(path, held_moments)
         self._weights = path.weights(self._strength)
         self._spread = self._errors(of_held, held, known)
+        self._aged_weights = self._weights_after_gaps(moments)
+        self._aged_spread = self._spread_after_gaps(of_held, held, known)
         if validation is None:
             between = ~early & ~late
             moments += held_moments + self._moments(series, tuple(each[between] for each in windows))
             self._weights = self._path(moments).weights(self._strength)
+            self._aged_weights = self._weights_after_gaps(moments)
 
     def _chosen(self, path: RidgePath, held: np.ndarray) -> float:
         if self.config.ridge is not None:
@@ -105,15 +122,64 @@ class Linear(Predictor[Panel]):
         return float(_STRENGTHS[int(np.argmin(errors))])
 
     def _path(self, moments: np.ndarray) -> RidgePath:
+        return RidgePath(moments, inputs=self._context + len(self.config.calendar), basis=self._basis())
+
+    def _basis(self) -> np.ndarray | None:
         inputs = self._context + len(self.config.calendar)
         if self.config.normalisation != "decompose":
-            return RidgePath(moments, inputs=inputs)
+            return None
         trend = moving_average(self._context, width=min(self.config.trend_length, self._context))
         basis = np.zeros((inputs, inputs + self._context))
         basis[: self._context, : self._context] = trend.T
         basis[: self._context, self._context : 2 * self._context] = (np.eye(self._context) - trend).T
         np.fill_diagonal(basis[self._context :, 2 * self._context :], 1.0)
-        return RidgePath(moments, inputs=inputs, basis=basis)
+        return basis
+
+    def _weights_after_gaps(self, moments: np.ndarray) -> np.ndarray:
+        """Weights [gap, 1 + inputs, horizon] for contexts that end in each of the gaps."""
+        inputs, basis = self._context + len(self.config.calendar), self._basis()
+        found = [
+            ridge_weights(self._blanked(moments, gap), self._strength, inputs=inputs, basis=basis)
+            for gap in _gaps(self._context)
+        ]
+        return np.stack(found)
+
+    def _blanked(self, moments: np.ndarray, gap: int) -> np.ndarray:
+        """The moments of the same windows, had the last `gap` values of their context been missing."""
+        columns = np.arange(len(moments))  # the one, the context, the calendar, what is ahead
+        last = max(self._context - gap, 1)  # of the context, of which at least one value is left
+        columns[last : self._context + 1] = last
+        rows = moments[columns]
+        if self.config.normalisation != "last":
+            return rows[:, columns]
+        told = np.r_[1 : self._context + 1, -self.config.horizon : 0]  # from the last value
+        rows[told] -= moments[last]
+        found = rows[:, columns]
+        found[:, told] -= rows[:, [last]]
+        return found
+
+    def _spread_after_gaps(
+        self, series: Channels, windows: tuple[np.ndarray, ...], known: np.ndarray
+    ) -> np.ndarray:
+        """Root mean squared errors [gap, channel, horizon] after gaps; no smaller after longer ones."""
+        rows = windows[0]
+        few = (rows - rows.min()) % -(-len(rows) // _AGED_WINDOWS) == 0
+        rows, channels = (each[few] for each in windows)
+        length, spreads = self._context, [self._spread]
+        context = series.contexts(rows, channels, length=length)
+        truth = series.values[rows[:, None] + np.arange(1, self.config.horizon + 1), channels[:, None]]
+        for gap, weights in zip(_gaps(length), self._aged_weights, strict=True):
+            if gap < length:
+                context[:, length - gap :] = context[:, [length - gap - 1]]
+            else:
+                older = rows - np.random.default_rng(0).integers(
+                    length, 3 * length, len(rows)
+                )  # at any phase
+                context[:] = series.contexts(np.maximum(older, 0), channels, length=1)
+            inputs, level = self._told(context, series.calendar[rows])
+            squares = (apply_ridge(weights, inputs) + level - truth) ** 2
+            spreads.append(self._spread_of([(known[channels], squares)]))
+        return np.maximum.accumulate(spreads)[1:]
 
     def _usable(self, argument: str, windows: PanelWindows) -> tuple[Channels, tuple[np.ndarray, np.ndarray]]:
         """The series of some windows' panel; rows and channels of those windows that can be learnt from."""
@@ -147,23 +213,35 @@ class Linear(Predictor[Panel]):
         )
 
     def _inputs(
-        self, series: Channels, rows: np.ndarray, channels: np.ndarray
+        self, series: Channels, rows: np.ndarray, channels: np.ndarray, *, gap: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs [n, context + calendar] and the level [n, 1] that was taken off the context."""
-        context = series.contexts(rows, channels, length=self._context)
-        level = context[:, -1:] if self.config.normalisation == "last" else np.zeros((len(rows), 1))
-        return np.hstack([context - level, series.calendar[rows]]), level
+        """Inputs [n, context + calendar] and the level [n, 1] that was taken off the context, of which the
+        last `gap` rows are taken for missing.
+        """
+        context = series.contexts(rows, channels, length=self._context, gap=gap)
+        return self._told(context, series.calendar[rows])
+
+    def _told(self, context: np.ndarray, calendar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        level = context[:, -1:] if self.config.normalisation == "last" else np.zeros((len(context), 1))
+        return np.hstack([context - level, calendar]), level
 
     def _errors(self, series: Channels, windows: tuple[np.ndarray, ...], known: np.ndarray) -> np.ndarray:
-        """Root mean squared errors [channel, horizon] of the channels of training, which are at `known`;
-        each counts as if a horizon of windows more had the errors of all channels.
+        """Root mean squared errors [channel, horizon] of the channels of training, which are at `known`."""
+        return self._spread_of(
+            (known[channel], (apply_ridge(self._weights, x) + level - y) ** 2)
+            for channel, x, level, y in self._chunks(series, windows)
+        )
+
+    def _spread_of(self, chunks: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """Roots of mean squares [channel, horizon] of channels [n] and squares [n, horizon]; each counts as
+        if a horizon of windows more had the squares of all channels.
         """
         steps = self.config.horizon
         count = np.zeros((len(self._scaling.mean), 1))
         total = np.zeros((len(self._scaling.mean), steps))
-        for channel, x, level, y in self._chunks(series, windows):
-            np.add.at(count, known[channel], 1.0)
-            np.add.at(total, known[channel], (apply_ridge(self._weights, x) + level - y) ** 2)
+        for channel, squares in chunks:
+            np.add.at(count, channel, 1.0)
+            np.add.at(total, channel, squares)
         shared = total.sum(axis=0) / count.sum()
         spread: np.ndarray = np.sqrt((total + steps * shared) / (count + steps))
         return spread
@@ -216,14 +294,20 @@ class Linear(Predictor[Panel]):
         rows = np.repeat(rows, targets)
         position = channels_of(items, targets=targets)  # [n*target], in the panel
         known = self._known.channels(panel)[position]
-        means = np.empty((len(rows), len(steps)))
-        for at in range(0, len(rows), _CHUNK):
-            chunk = slice(at, at + _CHUNK)
-            inputs, level = self._inputs(series, rows[chunk], position[chunk])
-            means[chunk] = (apply_ridge(self._weights, inputs) + level)[:, : len(steps)]
+        means = self._means(series, rows, position, self._weights)
+        spread = self._spread[known]
+        gaps = _gaps(self._context)
+        ages = np.minimum(series.age[rows, position], self._context)
+        for k, gap in enumerate(gaps):
+            at = np.flatnonzero((ages <= gap) & (ages > (gaps[k - 1] if k else 0)))
+            if len(at):
+                blank = gap if gap < self._context else 0
+                means[at] = self._means(series, rows[at], position[at], self._aged_weights[k], gap=blank)
+                spread[at] = self._aged_spread[k, known[at]]
+        means, spread = means[:, : len(steps)], spread[:, : len(steps)]
         scale = self._scaling.scale[known][:, None]
         means = means * scale + self._scaling.mean[known][:, None]
-        sigmas = np.maximum(self._spread[known, : len(steps)], _LEAST_SPREAD) * scale
+        sigmas = np.maximum(spread, _LEAST_SPREAD) * scale
         sigmas = np.maximum(sigmas, _RESOLUTION * np.abs(means))
         # [n*target, horizon] -> [n, horizon, target, 1]
         shape = (len(items), targets, len(steps))
@@ -235,6 +319,17 @@ class Linear(Predictor[Panel]):
             target_names=self._known.targets,
             **identity,
         )
+
+    def _means(
+        self, series: Channels, rows: np.ndarray, channels: np.ndarray, weights: np.ndarray, *, gap: int = 0
+    ) -> np.ndarray:
+        """Means [n, horizon] of what follows each row, in units of the channel's scale."""
+        means = np.empty((len(rows), self.config.horizon))
+        for at in range(0, len(rows), _CHUNK):
+            chunk = slice(at, at + _CHUNK)
+            inputs, level = self._inputs(series, rows[chunk], channels[chunk], gap=gap)
+            means[chunk] = apply_ridge(weights, inputs) + level
+        return means
 
     def _channels(self, panel: Panel) -> Channels:
         scaling = self._scaling.take(self._known.channels(panel))
@@ -248,7 +343,7 @@ class Linear(Predictor[Panel]):
         self._need_fitted("export")
         shape = (len(self._known.items), len(self._known.targets))
         mean, scale = (each.reshape(shape) for each in (self._scaling.mean, self._scaling.scale))
-        spread = self._spread.reshape(*shape, -1)
+        spread = np.stack([self._spread, *self._aged_spread]).reshape(-1, *shape, self.config.horizon)
         inputs = Inputs(
             self._known,
             context=self._context,
@@ -262,8 +357,9 @@ class Linear(Predictor[Panel]):
         axes = (WINDOW, "step", "target")
         return Graph(
             module=RawLinear(
-                weights=self._weights,
+                weights=np.stack([self._weights, *self._aged_weights]),
                 spread=spread,
+                gaps=(0, *_gaps(self._context)),
                 mean=mean,
                 scale=scale,
                 calendar=self.config.calendar,
@@ -278,7 +374,7 @@ class Linear(Predictor[Panel]):
             ),
             feed=inputs.feed,
             facts=inputs.facts(),
-            arrays={"mean": mean, "scale": scale, "spread": spread},
+            arrays={"mean": mean, "scale": scale, "spread": spread[0]},
         )
 
     # storage
@@ -288,6 +384,8 @@ class Linear(Predictor[Panel]):
         arrays = {
             "weights": self._weights,
             "spread": self._spread,
+            "aged_weights": self._aged_weights,
+            "aged_spread": self._aged_spread,
             "mean": self._scaling.mean,
             "scale": self._scaling.scale,
         }
@@ -298,10 +396,13 @@ class Linear(Predictor[Panel]):
         self._known = Known.from_json(state.texts["known.json"])
         fitted = json.loads(state.texts["fitted.json"])
         self._context, self._strength = int(fitted["context_length"]), float(fitted["ridge"])
-        channels = len(self._known.items) * len(self._known.targets)
+        channels, horizon = len(self._known.items) * len(self._known.targets), self.config.horizon
+        inputs, gaps = self._context + len(self.config.calendar), len(_gaps(self._context))
         expected = {
-            "weights": (1 + self._context + len(self.config.calendar), self.config.horizon),
-            "spread": (channels, self.config.horizon),
+            "weights": (1 + inputs, horizon),
+            "spread": (channels, horizon),
+            "aged_weights": (gaps, 1 + inputs, horizon),
+            "aged_spread": (gaps, channels, horizon),
             "mean": (channels,),
             "scale": (channels,),
         }
@@ -309,7 +410,15 @@ class Linear(Predictor[Panel]):
             if state.arrays[name].shape != shape:
                 raise ValueError(f"{name} has the shape {state.arrays[name].shape}, not {shape}")
         self._weights, self._spread = state.arrays["weights"], state.arrays["spread"]
+        self._aged_weights, self._aged_spread = state.arrays["aged_weights"], state.arrays["aged_spread"]
         self._scaling = ChannelScaling(mean=state.arrays["mean"], scale=state.arrays["scale"])
+
+
+def _gaps(context: int) -> tuple[int, ...]:
+    """Lengths of the gaps at the end of a context that are told apart, rising; a whole context comes last."""
+    some = {length << k for length in (2, 3) for k in range(context.bit_length())}
+    most = {context - (context >> k) for k in (2, 3)}
+    return (*sorted(gap for gap in {1, *some, *most, context - 1} if 0 < gap < context), context)
 
 
 def default_context(panel: Panel, *, horizon: int) -> int:

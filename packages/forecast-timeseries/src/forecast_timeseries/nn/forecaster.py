@@ -30,6 +30,7 @@ from forecast_timeseries.configs import NetworkConfig
 from forecast_timeseries.known import (
     Known,
     check_history,
+    spanned,
     steps_within,
     training_windows,
     validation_windows,
@@ -75,11 +76,11 @@ class NetworkForecaster(Predictor[Panel]):
     def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
         config = self.config
         training_device(config.device)
-        windows = self._useful("data", self._windows_of("data", data))
-        panel = windows.panel
-        self._known = Known.of(panel)
-        rows = int(windows.rows.max()) + config.horizon + 1
-        self._scaling = PanelScaling.fit(panel, rows=rows, how=config.scaling)
+        windows = training_windows("data", data, context=config.context_length, horizon=config.horizon)
+        spans = spanned(windows, context=config.context_length)
+        windows = self._useful("data", windows)
+        self._known = Known.of(windows.panel)
+        self._scaling = PanelScaling.fit(windows.panel, spans=spans, how=config.scaling)
         source = self._source(windows)
         self._layout = source.layout
         with torch.random.fork_rng(devices=[]):
@@ -97,10 +98,6 @@ class NetworkForecaster(Predictor[Panel]):
         )
         self._network = network.eval()
 
-    def _windows_of(self, argument: str, data: Any) -> PanelWindows:
-        config = self.config
-        return training_windows(argument, data, context=config.context_length, horizon=config.horizon)
-
     def _useful(self, argument: str, windows: PanelWindows) -> PanelWindows:
         """Those whose horizon holds an observed target."""
         observed = ~np.isnan(windows.panel.values).all(axis=2)  # [time, item]
@@ -117,7 +114,7 @@ class NetworkForecaster(Predictor[Panel]):
         config = self.config
         windows = validation_windows(data, validation, context=config.context_length, horizon=config.horizon)
         windows = self._useful("validation", windows)
-        self._known.check(windows.panel)
+        self._known.check(windows.panel, argument="validation")
         rows = windows.rows
         stride = max(len(np.unique(rows)) * len(windows.panel.item_ids) // _VALIDATION_WINDOWS, 1)
         return self._source(windows.take((rows - rows.min()) % stride == 0))

@@ -12,11 +12,12 @@ __all__ = ["RawLinear"]
 
 
 class RawLinear(nn.Module):
-    """Scaling, filling of gaps, the linear map and its spread, in float64.
+    """Scaling, filling of gaps, the linear maps and their spread, in float64.
 
-    weights [1 + context + calendar, horizon], the intercept first; spread [item, target, horizon] in units of
-    scale; mean, scale [item, target]; from_last: whether the last value is taken off the context;
-    least_spread, resolution: bounds of sigma, in units of scale and as a share of the mean.
+    gaps [gap]: lengths of the gaps at the end of a context, rising, each of which stands for those up to it;
+    for each weights [gap, 1 + context + calendar, horizon], the intercept first, and spread [gap, item,
+    target, horizon] in units of scale. mean, scale [item, target]; from_last: whether the last value is taken
+    off the context; least_spread, resolution: bounds of sigma, in units of scale and as a share of the mean.
     """
 
     weights: Tensor
@@ -29,6 +30,7 @@ class RawLinear(nn.Module):
         *,
         weights: np.ndarray,
         spread: np.ndarray,
+        gaps: tuple[int, ...],
         mean: np.ndarray,
         scale: np.ndarray,
         calendar: tuple[str, ...],
@@ -38,6 +40,7 @@ class RawLinear(nn.Module):
     ) -> None:
         super().__init__()
         self.calendar, self.from_last, self.resolution = calendar, from_last, resolution
+        self.gaps = gaps
         sigmas = np.maximum(spread, least_spread)
         arrays = {"weights": weights, "targets_mean": mean, "targets_scale": scale, "sigmas": sigmas}
         for name, array in arrays.items():
@@ -51,15 +54,31 @@ class RawLinear(nn.Module):
         scale = self.targets_scale.index_select(0, item)[:, None]
         rows = torch.cat([before[:, None], target], 1)
         context = _filled((rows - mean) / scale)[:, 1:].transpose(1, 2)  # [n, target, context]
-        level = context[..., -1:] if self.from_last else torch.zeros_like(context[..., -1:])
-        read = context - level
+        clock = None
         if local_time is not None:
-            clock = clock_features(local_time, self.calendar)  # [n, 1, calendar]
-            read = torch.cat([read, clock.expand(-1, read.shape[1], -1)], -1)
-        ahead = read @ self.weights[1:] + self.weights[0] + level  # [n, target, horizon]
+            clock = clock_features(local_time, self.calendar).expand(-1, context.shape[1], -1)
+        age = (torch.cumsum((~torch.isnan(target)).long().flip(1), 1) == 0).sum(1)[
+            ..., None
+        ]  # [n, target, 1]
+        ahead = self._ahead(context, clock, 0)
+        sigma = self.sigmas[0].index_select(0, item)  # [n, target, horizon]
+        for k in range(1, len(self.gaps)):
+            older = age > self.gaps[k - 1]
+            ahead = torch.where(older, self._ahead(context, clock, k), ahead)
+            sigma = torch.where(older, self.sigmas[k].index_select(0, item), sigma)
         means = ahead.transpose(1, 2) * scale + mean
-        sigma = self.sigmas.index_select(0, item).transpose(1, 2) * scale  # [n, horizon, target]
+        sigma = sigma.transpose(1, 2) * scale  # [n, horizon, target]
         return means, torch.maximum(sigma, self.resolution * means.abs())
+
+    def _ahead(self, context: Tensor, clock: Tensor | None, k: int) -> Tensor:
+        """What follows contexts [n, target, context] that end in the k-th gap, [n, target, horizon]."""
+        rows, gap = context.shape[2], self.gaps[k]
+        if 0 < gap < rows:
+            last = context[..., rows - gap - 1 : rows - gap]
+            context = torch.cat([context[..., : rows - gap], last.repeat(1, 1, gap)], -1)
+        level = context[..., -1:] if self.from_last else torch.zeros_like(context[..., -1:])
+        read = context - level if clock is None else torch.cat([context - level, clock], -1)
+        return read @ self.weights[k, 1:] + self.weights[k, 0] + level
 
 
 def _filled(values: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 
 from forecast_core.data import Panel
 from forecast_core.preprocessing import MinMaxScaler, Scaler, StandardScaler
+from forecast_timeseries.channels import check_size, completed
 
 __all__ = ["PanelScaling"]
 
@@ -20,29 +21,40 @@ _PARTS = ("targets", "past", "future", "static")
 class PanelScaling:
     """Shift and scale in float64: of each item's targets [item, target], and of each covariate.
 
-    Scaling comes before the cast to float32, so that a large level does not swallow small changes. An
-    item that was never observed, or never changed, has shift 0 or scale 1.
+    Scaling comes before the cast to float32, so that a large level does not swallow small changes. Of items
+    that never changed, or were never observed, see `completed`. A covariate that never changed has an
+    infinite scale: whatever it is later, it is 0 to the network, which learnt nothing of it.
     """
 
     shift: Mapping[str, np.ndarray]
     scale: Mapping[str, np.ndarray]
 
     @classmethod
-    def fit(cls, panel: Panel, *, rows: int, how: Literal["standard", "minmax"] = "standard") -> Self:
-        """From the first `rows` rows: mean and standard deviation, or smallest value and range."""
+    def fit(cls, panel: Panel, *, spans: np.ndarray, how: Literal["standard", "minmax"] = "standard") -> Self:
+        """From the rows and items of `spans` [rows, item]: mean and standard deviation, or smallest value and
+        range.
+        """
+        check_size(panel.values[: len(spans)])
         kind: type[Scaler] = StandardScaler if how == "standard" else MinMaxScaler
-        parts: dict[str, tuple[np.ndarray | None, int | tuple[int, ...]]] = {
-            "targets": (panel.values[:rows], 0),
-            "past": (_first(panel.past_covariates, rows), (0, 1)),
-            "future": (_first(panel.future_covariates, rows), (0, 1)),
-            "static": (panel.static_covariates, 0),
+        parts: dict[str, tuple[np.ndarray | None, np.ndarray, int | tuple[int, ...]]] = {
+            "targets": (panel.values, spans, 0),
+            "past": (panel.past_covariates, spans, (0, 1)),
+            "future": (panel.future_covariates, spans, (0, 1)),
+            "static": (panel.static_covariates, spans.max(axis=0), 0),
         }
         shift, scale = {}, {}
-        for name, (values, axis) in parts.items():
+        for name, (values, within, axis) in parts.items():
             if values is not None:
-                state = kind().fit(values, axis=axis).state()
+                values = values[: len(within)]
+                mask = np.broadcast_to(within[..., None], values.shape)
+                state = kind().fit(values, mask, axis=axis, constant=np.inf).state()
                 last = values.shape[1:] if name == "targets" else values.shape[-1:]
                 shift[name], scale[name] = state["shift"].reshape(last), state["scale"].reshape(last)
+        seen = (~np.isnan(panel.values[: len(spans)]) & spans[..., None]).any(axis=0)
+        varies = np.isfinite(scale["targets"])
+        shift["targets"], scale["targets"] = completed(
+            shift["targets"], scale["targets"], seen=seen, varies=varies
+        )
         return cls(shift, scale)
 
     def of_items(self, index: np.ndarray) -> PanelScaling:
@@ -74,7 +86,3 @@ class PanelScaling:
             {part: arrays[f"scaling.{part}.shift"] for part in parts},
             {part: arrays[f"scaling.{part}.scale"] for part in parts},
         )
-
-
-def _first(values: np.ndarray | None, rows: int) -> np.ndarray | None:
-    return None if values is None else values[:rows]

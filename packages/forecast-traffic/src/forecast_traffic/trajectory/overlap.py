@@ -8,7 +8,7 @@ from forecast_core.arrays import covered
 from forecast_traffic.trajectory.tracks import Tracks
 from forecast_traffic.trajectory.windows import TrackWindows
 
-__all__ = ["apart", "shares_points"]
+__all__ = ["apart", "shares_points", "within"]
 
 
 def shares_points(a: Tracks, b: Tracks) -> bool:
@@ -22,6 +22,18 @@ def shares_points(a: Tracks, b: Tracks) -> bool:
 
 def apart(windows: TrackWindows, fitted: Tracks | TrackWindows) -> TrackWindows:
     """The windows none of whose targets is a point of `fitted`, as `shares_points` compares them."""
+    return windows.take(_shared_targets(windows, fitted)[0] == 0)
+
+
+def within(windows: TrackWindows, fitted: Tracks | TrackWindows) -> np.ndarray:
+    """Whether all targets of each window are points of `fitted`, as `shares_points` compares them, [n]."""
+    shared, targets = _shared_targets(windows, fitted)
+    inside: np.ndarray = (shared == targets) & (targets > 0)
+    return inside
+
+
+def _shared_targets(windows: TrackWindows, fitted: Tracks | TrackWindows) -> tuple[np.ndarray, np.ndarray]:
+    """Targets of each window that are points of `fitted`, and all of its targets, [n] each."""
     data = windows.data
     if isinstance(fitted, TrackWindows):
         mine, theirs = _shared_rows(data, fitted.data)
@@ -32,7 +44,7 @@ def apart(windows: TrackWindows, fitted: Tracks | TrackWindows) -> TrackWindows:
     shared[mine + 1] = 1
     shared = np.cumsum(shared)  # points shared before each row
     ends = np.minimum(windows.rows + windows.horizon, data.run_of_row[1][windows.rows])
-    return windows.take(shared[ends + 1] == shared[windows.rows + 1])
+    return shared[ends + 1] - shared[windows.rows + 1], ends - windows.rows
 
 
 def _spanned(windows: TrackWindows) -> np.ndarray:

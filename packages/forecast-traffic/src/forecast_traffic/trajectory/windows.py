@@ -105,6 +105,12 @@ class TrackWindows:
 
         return apart(self, data)
 
+    def within(self, data: Tracks | TrackWindows) -> np.ndarray:
+        """Whether all targets of each window are points of `data`, or of what its windows span, [n]."""
+        from forecast_traffic.trajectory.overlap import within
+
+        return within(self, data)
+
     # numbers
 
     @property
