@@ -322,3 +322,18 @@ def test_weights_are_not_fitted_on_rows_that_members_are_fitted_on(monkeypatch: 
         np.testing.assert_array_equal(targets, expected)
     with pytest.raises(ShapeError, match="leaves windows to weigh members on"):
         fc.create_ensemble(members[:1], weights="fit").fit(train, validation=panel.rows(100, 202))
+
+
+def test_predictors_given_as_members_stay_what_they_are() -> None:
+    options: Any = {"model": {"id": "series/naive", "params": {"horizon": 4}}, "coverage": [0.8]}
+    member = fc.create_model("compose/conformal", **options).fit(TRAIN)
+    known, own = member.info, member.predict(TEST)
+    model = fc.create_ensemble([member, fc.create_model("series/naive", horizon=4)])
+    before = model.predict(TEST)
+    model.fit(PANEL.rows(0, 200))
+    assert member.info == known
+    assert member.predict(TEST) == own
+    again = fc.create_ensemble([member, fc.create_model("series/naive", horizon=4)])
+    member.fit(PANEL)
+    assert again.info.fitted_until == known.fitted_until
+    assert again.predict(TEST) == before

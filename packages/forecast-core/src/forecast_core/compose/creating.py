@@ -24,7 +24,8 @@ def create_ensemble(
     members: ids (with default options) or predictors; one several times makes a seed ensemble. weights:
     "uniform" (None means the same), a number a member (made to sum to 1), or "fit": chosen by CRPS (log
     score for classes) on the validation data given to `fit`. Where all members are fitted and weights are
-    not to be, the ensemble is fitted too; `fit` fits all members afresh.
+    not to be, the ensemble is fitted too; `fit` fits all members afresh. Predictors given stay what they
+    are: the ensemble has copies.
 
     Raises InvalidInputError for members of several tasks, ConfigError for weights that do not fit.
     """
@@ -57,7 +58,7 @@ def conformalize(
     scaled: bool = True,
     learning_rate: float = 0.05,
 ) -> Predictor[Any]:
-    """A fitted model with quantiles corrected by its errors on data it was not fitted on.
+    """A copy of a fitted model, with quantiles corrected by its errors on data it was not fitted on.
 
     Works on every model that forecasts, points included; predictions become quantiles. coverage: central
     intervals wanted, one or several. method: "split" corrects once; "adaptive" also learns from
