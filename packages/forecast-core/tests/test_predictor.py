@@ -46,8 +46,6 @@ class Mean(fc.Predictor[fc.Panel]):
     level: Any = None
 
     def _fit(self, data: fc.Panel, *, validation: Any, seed: int, run: fc.Run) -> None:
-        if self.config.shift < 0:
-            raise DataError("data", "cannot be fitted")
         self.level = np.array(data.values.mean())
 
     def _predict(self, data: fc.Panel, *, horizon: int | None) -> Any:
@@ -150,7 +148,7 @@ def test_lineage_is_of_the_data_as_given() -> None:
     assert mean(Careless).fit(panel).info.trained_on == PANEL.fingerprint()
 
 
-def test_a_fit_that_fails_leaves_an_unfitted_model_and_is_told() -> None:
+def test_a_fit_that_fails_leaves_the_model_as_it_was_and_is_told() -> None:
     heard: list[str] = []
 
     class Listener:
@@ -160,12 +158,22 @@ def test_a_fit_that_fails_leaves_an_unfitted_model_and_is_told() -> None:
         def forecast_run_failed(self, run: Any, error: Any) -> None:
             heard.append(type(error).__name__)
 
-    model = mean(shift=1.0).fit(PANEL)
-    model.config = MeanConfig(shift=-1.0)
+    class Failing(Mean):
+        def _fit(self, data: fc.Panel, **given: Any) -> None:
+            super()._fit(data, **given)
+            if data.values.max() > 1e6:
+                raise DataError("data", "cannot be fitted")
+
+    huge = replace(PANEL, values=PANEL.values * 1e9)
+    model = mean(Failing)
     with pytest.raises(DataError, match="cannot be fitted"):
-        model.fit(PANEL, run=fc.Run(listeners=[Listener()]))
+        model.fit(huge, run=fc.Run(listeners=[Listener()]))
     assert heard == ["started", "DataError"]
     assert not model.is_fitted
+    known, made = model.fit(PANEL).info, model.predict(PANEL)
+    with pytest.raises(DataError, match="cannot be fitted"):
+        model.fit(huge)
+    assert (model.info, model.predict(PANEL)) == (known, made)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.0, "1", True, None])

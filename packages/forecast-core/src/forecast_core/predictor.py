@@ -143,10 +143,10 @@ class Predictor(ABC, Generic[D]):
     ) -> Self:
         """Fit from scratch on `data`; `validation` serves early stopping and calibration only.
 
-        The same seed on the same data gives the same model. run: where checkpoints and history go and
-        who hears of events. Raises InvalidInputError for data of another task, CapabilityError for
-        covariates, missing values or items the model does not take, LeakError for validation data that ends
-        within `data`.
+        The same seed on the same data gives the same model; where fitting fails, it stays what it was. run:
+        where checkpoints and history go and who hears of events. Raises InvalidInputError for data of another
+        task, CapabilityError for covariates, missing values or items the model does not take, LeakError for
+        validation data that ends within `data`.
         """
         run = run if run is not None else Run()
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
@@ -163,6 +163,7 @@ class Predictor(ABC, Generic[D]):
         }
         if validation is not None:
             refuse_overlap(data, validation, same=lineage["trained_on"] == lineage["validated_on"])
+        before = vars(self).copy()
         self._info = None
         run.info = self.info.model_copy(update={"seed": int(seed), **lineage})
         run.selection = selection_of(data, validation)
@@ -171,6 +172,7 @@ class Predictor(ABC, Generic[D]):
         try:
             self._fit(data, validation=validation, seed=int(seed), run=run)
         except BaseException as error:
+            self.__dict__ = before
             run.emit("forecast_run_failed", error=error)
             raise
         self._info = ModelInfo(
@@ -349,7 +351,11 @@ class Predictor(ABC, Generic[D]):
     # for authors
 
     def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
-        """Fit from scratch. Leave alone where there is nothing to fit."""
+        """Fit from scratch. Leave alone where there is nothing to fit.
+
+        Give attributes new values rather than changing what they hold: where this raises, the model has those
+        from before again.
+        """
         if self.spec.capabilities.needs_fit:
             raise PluginError(f"{self.spec.id} declares needs_fit but has no _fit")
 
