@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from forecast_core.errors import ForecastError, InvalidInputError, MissingDependencyError
+from forecast_core.errors import ConfigError, ForecastError, InvalidInputError, MissingDependencyError
 
 __all__ = ["Connection", "RegistryError", "without_credentials"]
 
@@ -46,7 +46,7 @@ class Connection:
 
     uri: `http(s)://host:port`, or a database such as `sqlite:///mlflow.db`, whose path is taken from the
     folder of this moment. timeout: seconds that one request may take. Nothing is contacted before the
-    first session. Raises InvalidInputError for another kind of address, MissingDependencyError without
+    first session. Raises ConfigError for another kind of address, MissingDependencyError without
     mlflow.
     """
 
@@ -54,7 +54,7 @@ class Connection:
         scheme = uri.partition(":")[0].partition("+")[0] if isinstance(uri, str) else ""
         if scheme not in _SCHEMES or "://" not in uri:
             rule = f"begins with one of {', '.join(f'{s}://' for s in _SCHEMES)}"
-            raise InvalidInputError(argument, rule, got=repr(uri), hint="such as sqlite:///mlflow.db")
+            raise ConfigError(argument, rule, got=repr(uri), hint="such as sqlite:///mlflow.db")
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
             raise InvalidInputError("timeout", "is a positive number of seconds", got=repr(timeout))
         if find_spec("mlflow") is None:
@@ -64,7 +64,7 @@ class Connection:
             path = uri.removeprefix(_SQLITE)
             if not uri.startswith(_SQLITE) or path in ("", ":memory:"):
                 rule = "names a file, such as sqlite:///mlflow.db"
-                raise InvalidInputError(argument, rule, got=repr(uri))
+                raise ConfigError(argument, rule, got=repr(uri))
             self._database = Path(path).absolute()
             uri = f"{_SQLITE}{self._database}"
         self.uri = uri
