@@ -77,9 +77,10 @@ class Connection:
         return without_credentials(self.uri)
 
     @contextmanager
-    def session(self, *, timeout: float | None = None) -> Iterator[Any]:
+    def session(self, *, timeout: float | None = None, reading: bool = False) -> Iterator[Any]:
         """An `MlflowClient` to call in the block, one thread at a time.
 
+        reading: a database that is not there is not made, and so cannot be reached.
         Within, requests are tried once and take at most `timeout` seconds (default: the connection's),
         and mlflow's own notes, progress bars and deprecation warnings are silent; telemetry is off unless
         MLFLOW_DISABLE_TELEMETRY says otherwise. What mlflow raises becomes a RegistryError.
@@ -88,7 +89,7 @@ class Connection:
         seconds = math.ceil(self._timeout if timeout is None else timeout)
         with _lock, self._own_errors(), _environment(_bounds(seconds)), _silence():
             if self._client is None:
-                self._check_place()
+                self._check_place(make=not reading)
                 from mlflow import MlflowClient
 
                 self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
@@ -117,10 +118,12 @@ class Connection:
         folder = re.sub(r"[^\w.-]", "_", experiment).lstrip(".") or "_"
         return (self._database.parent / "mlartifacts" / folder).as_uri()
 
-    def _check_place(self) -> None:
+    def _check_place(self, *, make: bool) -> None:
         """Fail at once where mlflow would try for minutes: a database that cannot be opened."""
         try:
             if self._database is not None:
+                if not make and not self._database.exists():
+                    raise FileNotFoundError("there is no such file; registering a model makes it")
                 _check_sqlite(self._database, self._timeout)
             elif self._scheme in _PORTS:
                 parts = urlsplit(self.uri)
