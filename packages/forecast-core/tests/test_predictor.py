@@ -240,6 +240,12 @@ def test_future_rows_may_come_apart_or_at_the_end() -> None:
     model = mean().fit(known)
     apart = model.predict(known, future=later)
     assert apart == model.predict(known.extended(later))
+    for known_ahead in (panel.rows(38, 40), replace(panel, values=panel.values * 0).rows(38, 39)):
+        with pytest.raises(InvalidInputError, match="future: holds future covariates and no targets"):
+            model.predict(known, future=known_ahead)
+    bare = panel.without(frozenset({"future_covariates"}))
+    with pytest.raises(InvalidInputError, match="the forecast begins after data"):
+        model.predict(bare.rows(0, 38), future=replace(bare.rows(38, 40), values=later.values))
     with pytest.raises(InvalidInputError, match="future: is a Panel"):
         model.predict(known, future="tomorrow")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="one step after"):

@@ -233,8 +233,9 @@ class Predictor(ABC, Generic[D]):
         """The steps after the end of `data`, of all its items; targets are never needed for that.
 
         horizon: steps, or a timedelta that is a whole number of them; default: the configuration's.
-        future: rows after the end with known-future covariates. Raises NotFittedError,
-        MissingFutureError, InvalidInputError (horizon <= 0, data of another task), CapabilityError.
+        future: rows after the end with known-future covariates, without targets. Raises NotFittedError,
+        MissingFutureError, InvalidInputError (horizon <= 0, data of another task, a future that is known),
+        CapabilityError.
         """
         self._need_fitted("predict")
         self._check_data("data", data)
@@ -242,7 +243,15 @@ class Predictor(ABC, Generic[D]):
             if not isinstance(data, Extendable):
                 raise CapabilityError(f"{type(data).__name__} cannot be extended by future=")
             self._check_data("future", future, traits=False)
-            data = cast(Any, data).extended(future)
+            extended = cast(Any, data).extended(future)
+            if not np.array_equal(known_timeline(extended)[-1:], known_timeline(cast(Any, data))[-1:]):
+                raise InvalidInputError(
+                    "future",
+                    "holds future covariates and no targets: the forecast begins after data",
+                    got=f"rows known until {known_timeline(extended)[-1]}",
+                    hint="let its targets be NaN",
+                )
+            data = extended
         return self._finish(self._predict(data, horizon=self._steps(horizon, data)))
 
     def predict_windows(self, windows: Windows) -> Prediction:
