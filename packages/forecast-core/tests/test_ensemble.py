@@ -174,6 +174,9 @@ def test_what_does_not_fit_together_is_refused() -> None:
     yes = fc.ClassPrediction(item_ids=NAMES, probabilities=np.full((2, 2), 0.5), classes=("no", "yes"))
     with pytest.raises(CapabilityError, match="cannot be pooled"):
         pool([yes, gaussians(0)], np.array([0.5, 0.5]))
+    point = fc.PointPrediction(item_ids=NAMES, values=np.zeros((2, 3, 1)))
+    with pytest.raises(CapabilityError, match="points and distributions"):
+        pool([point, gaussians(0)], np.array([0.5, 0.5]))
     with pytest.raises(ShapeError, match="same classes"):
         pool([yes, yes.replace(classes=("yes", "no"))], np.array([0.5, 0.5]))
 

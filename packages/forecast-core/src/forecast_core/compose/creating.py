@@ -27,7 +27,8 @@ def create_ensemble(
     not to be, the ensemble is fitted too; `fit` fits all members afresh. Predictors given stay what they
     are: the ensemble has copies.
 
-    Raises InvalidInputError for members of several tasks, ConfigError for weights that do not fit.
+    Raises InvalidInputError for members of several tasks, CapabilityError for points beside distributions,
+    ConfigError for weights that do not fit.
     """
     if isinstance(members, str) or not members:
         raise InvalidInputError(
