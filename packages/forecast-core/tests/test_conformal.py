@@ -253,8 +253,12 @@ def test_whatever_was_not_fitted_on_calibrates(held: str) -> None:
 
 def test_wrong_requests_are_refused() -> None:
     valid = PANEL.between(CUT, None)
-    with pytest.raises(ConfigError, match="coverage"):
-        fc.conformalize(naive(), valid, coverage=1.5)
+    for coverage in (1.5, 1 - 1e-13, None, [], [0.5, 1.0]):
+        with pytest.raises(ConfigError, match="coverage"):
+            fc.conformalize(naive(), valid, coverage=coverage)  # type: ignore[arg-type]
+    assert fc.conformalize(naive(), valid, coverage=np.float32(0.5)).config.coverage == (0.5,)
+    with pytest.raises(InvalidInputError, match="model: is a predictor"):
+        fc.conformalize("series/naive", valid)  # type: ignore[arg-type]
     with pytest.raises(CapabilityError, match="takes a fitted predictor"):
         fc.conformalize(fc.create_model("compose/conformal", model={"id": "series/naive"}), valid)
     with pytest.raises(CapabilityError, match="does not learn online"):

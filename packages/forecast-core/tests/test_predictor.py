@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 import forecast_core as fc
 from forecast_core import plugins
@@ -27,6 +27,7 @@ from forecast_core.errors import (
     PluginError,
     UnknownIdError,
 )
+from forecast_core.predictor import ModelInfo
 from forecast_core.series.sample import sample_panel
 
 ABLE = fc.Capabilities(prediction="point", future_covariates=True)
@@ -421,3 +422,16 @@ def test_a_model_that_needs_no_fit_learns_each_row_once_and_remembers_what_it_ha
         model.update(PANEL)
     with pytest.raises(LeakError, match="has seen data until"):
         fc.evaluate(model, PANEL, horizon=2)
+
+
+def test_only_a_run_is_told_of_a_fit() -> None:
+    with pytest.raises(InvalidInputError, match="run: is a Run, got 'x'"):
+        mean().fit(PANEL, run="x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("time", ["x", "NaT", ""])
+def test_until_when_a_model_has_seen_data_is_a_time(time: str) -> None:
+    known = fc.create_model("series/naive").fit(PANEL).info.model_dump()
+    for name in ("fitted_until", "seen_until"):
+        with pytest.raises(ValidationError, match=name):
+            ModelInfo(**{**known, name: time})

@@ -343,6 +343,7 @@ def test_unknown_names_versions_and_aliases_are_named_with_what_is_near(
         ("alias", lambda r: r.load("walked", alias="champion", version=1)),
         ("metrics", lambda r: r.register(fitted(), "ok", metrics={"mae": float("nan")})),
         ("metrics", lambda r: r.register(fitted(), "ok", metrics={"mae": "3"})),
+        ("metrics", lambda r: r.register(fitted(), "ok", metrics={"mae": 10**400})),
         ("tags", lambda r: r.register(fitted(), "ok", tags={"forecast.model": "other"})),
         ("tags", lambda r: r.register(fitted(), "ok", tags={"n": 1})),
     ],

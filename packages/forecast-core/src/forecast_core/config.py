@@ -33,12 +33,13 @@ class Search:
             if self.low is not None or self.high is not None or self.log or self.step is not None:
                 raise ConfigError("Search", "has either choices or bounds")
             return
-        if self.low is None or self.high is None or not self.low < self.high:
-            raise ConfigError("Search", "has low < high", got=(self.low, self.high))
-        if self.log and (self.low <= 0 or self.step is not None):
-            raise ConfigError("Search", "on a log scale has low > 0 and no step", got=(self.low, self.step))
-        if self.step is not None and self.step <= 0:
-            raise ConfigError("Search", "has a positive step", got=self.step)
+        low, high, step = self.low, self.high, self.step
+        if not isinstance(low, int | float) or not isinstance(high, int | float) or not low < high:
+            raise ConfigError("Search", "has low < high", got=(low, high))
+        if self.log and (low <= 0 or step is not None):
+            raise ConfigError("Search", "on a log scale has low > 0 and no step", got=(low, step))
+        if step is not None and (not isinstance(step, int | float) or step <= 0):
+            raise ConfigError("Search", "has a positive step", got=step)
 
 
 class ModelConfig(BaseModel):

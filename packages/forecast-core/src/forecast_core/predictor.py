@@ -14,7 +14,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_validator
 
 from forecast_core import registry
 from forecast_core.artifacts import Manifest, State, read_artifact, write_artifact
@@ -75,6 +75,13 @@ class ModelInfo(BaseModel):
     fitted_until: str | None = None
     seen_until: str | None = None
     fit_seconds: float | None = None
+
+    @field_validator("fitted_until", "seen_until")
+    @classmethod
+    def _is_time(cls, text: str | None) -> str | None:
+        if text is not None and np.isnat(np.datetime64(text)):
+            raise ValueError("is a time")
+        return text
 
 
 class Predictor(ABC, Generic[D]):
@@ -149,6 +156,8 @@ class Predictor(ABC, Generic[D]):
         validation data that ends within `data`.
         """
         run = run if run is not None else Run()
+        if not isinstance(run, Run):
+            raise InvalidInputError("run", "is a Run", got=repr(run))
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
             raise InvalidInputError("seed", "is a whole number in 0..2^32-1", got=repr(seed))
         self._check_data("data", data, fitting=True)

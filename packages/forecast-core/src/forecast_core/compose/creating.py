@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
+import numpy as np
+
 from forecast_core import registry
 from forecast_core.compose.members import described
 from forecast_core.data.protocols import Data, Windows
 from forecast_core.errors import InvalidInputError
 from forecast_core.predictor import Predictor
+from forecast_core.validation import numbers
 
 __all__ = ["conformalize", "create_ensemble"]
 
@@ -40,11 +43,11 @@ def create_ensemble(
     ensemble = registry.create_model(
         "compose/ensemble",
         members=[described(model) for model in given],
-        weights=weights if isinstance(weights, str) else tuple(weights),
+        weights=weights if isinstance(weights, str) else _listed("weights", weights),
     )
     from forecast_core.compose.ensemble import EnsemblePredictor
 
-    if weights != "fit" and all(model.is_fitted for model in given):
+    if ensemble.config.weights != "fit" and all(model.is_fitted for model in given):
         cast(EnsemblePredictor, ensemble).adopt(given)
     return ensemble
 
@@ -73,11 +76,13 @@ def conformalize(
     """
     from forecast_core.compose.conformal import ConformalPredictor
 
-    wanted = (float(coverage),) if isinstance(coverage, int | float) else tuple(coverage)
+    if not isinstance(model, Predictor):
+        hint = "create_model(id) makes one, to be fitted"
+        raise InvalidInputError("model", "is a predictor", got=repr(model), hint=hint)
     calibrated = registry.create_model(
         "compose/conformal",
         model=described(model),
-        coverage=wanted,
+        coverage=_listed("coverage", coverage),
         method=method,
         groups=dict(groups) if isinstance(groups, Mapping) else groups,
         scaled=scaled,
@@ -85,3 +90,8 @@ def conformalize(
     )
     cast(ConformalPredictor, calibrated).adopt(model, calibration)
     return calibrated
+
+
+def _listed(argument: str, values: Any) -> tuple[float, ...]:
+    """One number or several, as a tuple; DataError for what is none."""
+    return tuple(np.atleast_1d(numbers(argument, values)).tolist())

@@ -25,6 +25,7 @@ from forecast_core.evaluation.evaluating import evaluation_windows
 from forecast_core.evaluation.refitting import fresh
 from forecast_core.evaluation.scores import adapted, predict_in_batches
 from forecast_core.prediction import ForecastPrediction, Prediction, Uncertainty
+from forecast_core.prediction.checks import tail_of
 from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_core.specs import ModelSpec
@@ -154,6 +155,8 @@ class EnsemblePredictor(Predictor[Any]):
         far their means lie apart. The intervals of the last two are those of a Gaussian of that variance.
         Raises CapabilityError for points and classes, which have no variance to take apart.
         """
+        if kind not in ("total", "aleatoric", "epistemic"):
+            raise InvalidInputError("kind", "is 'total', 'aleatoric' or 'epistemic'", got=repr(kind))
         prediction = self.predict(data)
         if not isinstance(prediction, ForecastPrediction) or "aleatoric_variance" not in prediction.aux:
             raise CapabilityError(f"{self.spec.id} of these members predicts no distribution over time")
@@ -162,7 +165,7 @@ class EnsemblePredictor(Predictor[Any]):
             variance = prediction.variance()
         else:
             variance = prediction.aux[f"{kind}_variance"]
-            half = NormalDist().inv_cdf((1 + coverage) / 2) * np.sqrt(variance)
+            half = NormalDist().inv_cdf(1 - tail_of(coverage)) * np.sqrt(variance)
             lower, upper = prediction.mean() - half, prediction.mean() + half
         return Uncertainty(
             mean=prediction.mean(),

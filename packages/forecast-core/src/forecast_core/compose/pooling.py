@@ -28,8 +28,8 @@ _KNOTS = (0.001, 0.0025, 0.005, *_LEVELS, 0.995, 0.9975, 0.999)
 _ROUNDS = 3  # of bisection between two knots
 _CELLS = 2**21  # numbers held at once
 _POINTS_APART = (
-    "points and distributions cannot be pooled, since a point has no spread; let all members predict points, or "
-    "none"
+    "points and distributions cannot be pooled, since a point has no spread; let all members predict points, "
+    "or none"
 )
 _PARTS = ("aleatoric_variance", "epistemic_variance")  # of a pool's variance: its own, never its members'
 

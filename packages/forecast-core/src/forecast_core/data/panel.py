@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -60,6 +60,8 @@ class Panel:
 
     def __post_init__(self) -> None:
         self._put("freq", Freq.parse(self.freq))
+        if isinstance(self.item_ids, str) or not isinstance(self.item_ids, Iterable):
+            raise DataError("item_ids", "is a list of ids, one an item", got=repr(self.item_ids))
         self._put("item_ids", tuple(_plain(i) for i in self.item_ids))
         self._put("timestamps", frozen(instants("timestamps", self.timestamps)))
         self._put("values", _numbers("values", self.values, "[time, item, target]"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -237,8 +238,8 @@ def _check_alias(alias: str) -> None:
 
 def _checked_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     for name, value in metrics.items():
-        number = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
-        if not number:
+        number = not isinstance(value, bool) and isinstance(value, int | float)
+        if not number or not abs(value) <= sys.float_info.max:
             raise InvalidInputError("metrics", "are finite numbers", place=repr(name), got=repr(value))
     return {str(name): float(value) for name, value in metrics.items()}
 
