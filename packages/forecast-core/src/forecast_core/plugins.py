@@ -162,7 +162,7 @@ class _Host:
             if any(space is known for known in self.spaces):
                 continue
             try:
-                self.manager.add_hookspecs(space)  # type: ignore[arg-type]
+                self.manager.add_hookspecs(space)
             except Exception as error:
                 raise PluginError(" ".join(str(error).split())) from error
             self.spaces.append(space)
