@@ -77,7 +77,7 @@ def test_a_run_leaves_its_configuration_history_metrics_and_model(
 def test_a_wrong_option_leaves_no_folder_behind(table: Path, tmp_path: Path) -> None:
     assert train(table, tmp_path / "runs", "--dropout", "2") == 2
     assert train(table, tmp_path / "runs", "--learningrate", "2") == 2
-    assert train(table, tmp_path / "runs", "--metrics", "maee") == 1
+    assert train(table, tmp_path / "runs", "--metrics", "maee") == 2
     assert train(table, tmp_path / "runs", "--ratios", "0.8,0.2") == 2
     assert not (tmp_path / "runs").exists()
     assert train(table, tmp_path / "runs", "--device", "nowhere") == 2

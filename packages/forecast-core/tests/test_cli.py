@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from forecast_core import create_model
+from forecast_core import create_model, registry
 from forecast_core.cli.app import run
 from forecast_core.cli.output import split
 from forecast_core.cli.sources import parse_value
@@ -75,6 +75,8 @@ def test_predict_prints_writes_and_gives_json(
     written = tmp_path / "forecast.csv"
     out(capsys, *base, "--output", str(written))
     assert len(written.read_text().splitlines()) == 1 + 3 * 6
+    both = tmp_path / "forecast.json"
+    assert json.loads(out(capsys, *base, "--output", str(both), "--json")) == json.loads(both.read_text())
 
 
 def test_compare_ranks_saved_and_named_models(
@@ -122,8 +124,25 @@ def test_check_reports_and_sets_the_exit_code(capsys: pytest.CaptureFixture[str]
         (("train", "series/naive"), 2, "--data"),
         (("train", "series/naive", "--data", "x.csv"), 2, "--horizon"),
         (("train", "series/naive", "--data", "x.csv", "--ratios", "a,b"), 2, "--ratios"),
-        (("train", "series/naive", "--data", "x.csv", "--horizon", "3", "--metrics", "maee"), 1, "mae"),
+        (("train", "series/naive", "--data", "x.csv", "--horizon", "3", "--metrics", "maee"), 2, "mae"),
         (("compare", "series/naive:horizon", "--data", "x.csv"), 1, "x.csv"),
+        (("compare", "series/naive", "--data", "x.csv", "--refit-validation", "0.3"), 2, "--refit is given"),
+        (("predict", "nowhere", "--data", "x.csv", "--horizon", "0"), 2, "--horizon"),
+        (("predict", "nowhere", "--data", "x.csv", "--tz", "Mars/X"), 2, "DataConfig.tz"),
+        (("predict", "nowhere", "--data", "x.csv", "--freq", "fortnight"), 2, "DataConfig.freq"),
+        (("predict", "nowhere", "--data", "x.csv", "--target", ""), 2, "DataConfig.target"),
+        (
+            ("predict", "nowhere", "--data", "x.csv", "--layout", "wide", "--item-id", "z"),
+            2,
+            "item_id: is an",
+        ),
+        (("predict", "nowhere", "--data", "x.csv", "--layout", "wide", "--target", "a,b"), 2, "is one name"),
+        (
+            ("predict", "nowhere", "--data", "x.csv", "--layout", "wide", "--static-covariates", "q"),
+            2,
+            "static_covariates: is an option of the long layout",
+        ),
+        (("registry", "list", "--uri", "banana"), 2, "uri"),
     ],
 )
 def test_errors_are_one_line_with_a_hint(
@@ -208,3 +227,37 @@ def test_metrics_at_several_steps_are_compared(
     )
     assert set(found["scores"][0]["metrics"]) == {"mae@1", "mae@3"}
     assert found["loss"] == "mae@1"
+
+
+def test_a_dataset_takes_no_options_of_tables(
+    capsys: pytest.CaptureFixture[str], saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "available_datasets", lambda: ["toys/box"])
+    monkeypatch.setattr(registry, "load_dataset", lambda name: sample_panel(rows=120))
+    base = ("predict", str(saved), "--data", "toys/box")
+    assert "item-0" in out(capsys, *base, "--timestamp", "timestamp")
+    for option, value in (("--freq", "W"), ("--layout", "wide"), ("--item-id", "nope")):
+        assert run((*base, option, value)) == 2
+        assert "is an option of tables" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("metrics", "loss"), [("r2", "crps"), ("coverage@0.9", "crps"), ("r2,mae@3", "mae@3")]
+)
+def test_metrics_of_which_more_is_better_are_told_and_another_is_tested(
+    capsys: pytest.CaptureFixture[str], saved: Path, table: Path, metrics: str, loss: str
+) -> None:
+    base = ("evaluate", str(saved), "--data", str(table), *COLUMNS, "--start", "2024-01-04")
+    found = json.loads(out(capsys, *base, "--metrics", metrics, "--json"))
+    assert found["metrics"] == metrics.split(",")
+    assert found["loss"] == loss
+
+
+@pytest.mark.parametrize("wrong", [("--seed", "99999999999"), ("--track", "ftp://x")])
+def test_what_is_wrong_with_a_run_is_told_before_its_folder_is_made(
+    capsys: pytest.CaptureFixture[str], table: Path, tmp_path: Path, wrong: tuple[str, str]
+) -> None:
+    runs = tmp_path / "runs"
+    base = ("train", "series/naive", "--data", str(table), *COLUMNS, "--horizon", "6", "--runs", str(runs))
+    assert run((*base, *wrong)) == 2
+    assert not runs.exists()

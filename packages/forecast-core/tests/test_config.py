@@ -92,6 +92,8 @@ def test_bounds_are_accepted_in_order_only(low: float, high: float) -> None:
         {"low": 1.0, "high": 2.0, "step": 0.0},
         {"choices": (1, 2), "low": 1.0, "high": 2.0},
         {"choices": (1, 2), "log": True},
+        {"low": "a", "high": 3.0},
+        {"low": 1.0, "high": 3.0, "step": "b"},
     ],
 )
 def test_contradictory_search_is_refused(arguments: dict[str, object]) -> None:

@@ -17,6 +17,7 @@ from forecast_core.errors import CapabilityError, ConfigError, DataError, Invali
 from forecast_core.series.sample import sample_panel
 
 PANEL = sample_panel(rows=300, items=3)
+INNER: dict[str, Any] = {"model": {"id": "series/naive", "params": {"horizon": 4}}, "coverage": [0.8]}
 CUT = PANEL.timestamps[200]
 
 
@@ -221,8 +222,7 @@ def test_rows_already_fitted_on_cannot_calibrate() -> None:
 
 @pytest.mark.parametrize("held", ["last rows", "validation with context"])
 def test_fit_calibrates_on_rows_after_those_fitted_on(held: str) -> None:
-    options: Any = {"model": {"id": "series/naive", "params": {"horizon": 4}}, "coverage": [0.8]}
-    model = fc.create_model("compose/conformal", **options)
+    model = fc.create_model("compose/conformal", **INNER)
     if held == "last rows":  # which are a fifth
         model.fit(PANEL)
         seen = PANEL
@@ -243,10 +243,9 @@ def test_fit_calibrates_on_rows_after_those_fitted_on(held: str) -> None:
 
 @pytest.mark.parametrize("held", ["other items", "rows before"])
 def test_whatever_was_not_fitted_on_calibrates(held: str) -> None:
-    options: Any = {"model": {"id": "series/naive", "params": {"horizon": 4}}, "coverage": [0.8]}
     one, others = PANEL.select_items(["item-0"]), PANEL.select_items(["item-1", "item-2"])
     data, validation = (one, others) if held == "other items" else (PANEL.rows(150, 300), PANEL.rows(0, 150))
-    fitted = fc.create_model("compose/conformal", **options).fit(data, validation=validation)
+    fitted = fc.create_model("compose/conformal", **INNER).fit(data, validation=validation)
     alone = fc.conformalize(fc.create_model("series/naive", horizon=4), validation, coverage=[0.8])
     now: Any = [each.predict(PANEL) for each in (fitted, alone)]
     np.testing.assert_array_equal(now[0].quantile(0.9), now[1].quantile(0.9))
@@ -254,8 +253,12 @@ def test_whatever_was_not_fitted_on_calibrates(held: str) -> None:
 
 def test_wrong_requests_are_refused() -> None:
     valid = PANEL.between(CUT, None)
-    with pytest.raises(ConfigError, match="coverage"):
-        fc.conformalize(naive(), valid, coverage=1.5)
+    for coverage in (1.5, 1 - 1e-13, None, [], [0.5, 1.0]):
+        with pytest.raises(ConfigError, match="coverage"):
+            fc.conformalize(naive(), valid, coverage=coverage)  # type: ignore[arg-type]
+    assert fc.conformalize(naive(), valid, coverage=np.float32(0.5)).config.coverage == (0.5,)
+    with pytest.raises(InvalidInputError, match="model: is a predictor"):
+        fc.conformalize("series/naive", valid)  # type: ignore[arg-type]
     with pytest.raises(CapabilityError, match="takes a fitted predictor"):
         fc.conformalize(fc.create_model("compose/conformal", model={"id": "series/naive"}), valid)
     with pytest.raises(CapabilityError, match="does not learn online"):
@@ -264,3 +267,19 @@ def test_wrong_requests_are_refused() -> None:
     with pytest.raises(InvalidInputError, match="at most 4"):
         model.predict(PANEL, horizon=5)
     assert len(model.predict(PANEL, horizon=2)) == 3
+
+
+def test_a_calibrated_predictor_is_a_copy() -> None:
+    ensemble = fc.create_ensemble([fc.create_model("compose/conformal", **INNER), naive()])
+    model = ensemble.fit(PANEL.rows(0, 120))
+    calibrated = fc.conformalize(model, PANEL.rows(120, 200))
+    known, made = calibrated.info, calibrated.predict(PANEL)
+    model.fit(PANEL)
+    assert calibrated.predict(PANEL) == made
+    with pytest.raises(LeakError, match="has seen data"):
+        fc.backtest([model], PANEL, start=PANEL.timestamps[210], horizon=4)
+    fc.backtest([calibrated], PANEL, start=PANEL.timestamps[210], horizon=4, stride=4, metrics=["mae"])
+    assert calibrated.info == known
+    fitted, own = model.info, model.predict(PANEL)
+    calibrated.fit(PANEL.rows(0, 200))
+    assert (model.info, model.predict(PANEL)) == (fitted, own)

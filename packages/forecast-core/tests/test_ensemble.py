@@ -12,7 +12,14 @@ from hypothesis import given, settings, strategies as st
 import forecast_core as fc
 from forecast_core.compose.pooling import pool
 from forecast_core.compose.weighting import fit_weights
-from forecast_core.errors import CapabilityError, ConfigError, InvalidInputError, NotFittedError, ShapeError
+from forecast_core.errors import (
+    CapabilityError,
+    ConfigError,
+    DataError,
+    InvalidInputError,
+    NotFittedError,
+    ShapeError,
+)
 from forecast_core.metrics.scoring import evaluate_metrics
 from forecast_core.series.sample import sample_panel
 
@@ -174,6 +181,9 @@ def test_what_does_not_fit_together_is_refused() -> None:
     yes = fc.ClassPrediction(item_ids=NAMES, probabilities=np.full((2, 2), 0.5), classes=("no", "yes"))
     with pytest.raises(CapabilityError, match="cannot be pooled"):
         pool([yes, gaussians(0)], np.array([0.5, 0.5]))
+    point = fc.PointPrediction(item_ids=NAMES, values=np.zeros((2, 3, 1)))
+    with pytest.raises(CapabilityError, match="points and distributions"):
+        pool([point, gaussians(0)], np.array([0.5, 0.5]))
     with pytest.raises(ShapeError, match="same classes"):
         pool([yes, yes.replace(classes=("yes", "no"))], np.array([0.5, 0.5]))
 
@@ -277,6 +287,9 @@ def test_uncertainty_is_taken_apart() -> None:
     np.testing.assert_allclose(total.variance, noise.variance + doubt.variance, rtol=1e-9)
     one, two = (m.predict(TEST).mean() for m in members)
     np.testing.assert_allclose(doubt.variance, (one - two) ** 2 / 4, rtol=1e-9)
+    for wrong in ({"kind": "bogus"}, {"coverage": 1.5, "kind": "epistemic"}, {"coverage": "x"}):
+        with pytest.raises(InvalidInputError, match=next(iter(wrong))):
+            model.predict_uncertainty(TEST, **wrong)
     same: Any = fc.create_ensemble([members[0]] * 3)
     assert same.predict_uncertainty(TEST, kind="epistemic").variance.max() < 1e-20
 
@@ -297,6 +310,11 @@ def test_wrong_ensembles_are_refused() -> None:
         fc.create_ensemble(["series/naive"] * 2, weights=[0.5, 0.3, 0.2])
     with pytest.raises(ConfigError, match="weights"):
         fc.create_ensemble(["series/naive"] * 2, weights=[-1, 2])
+    for weights in (3, np.ones((2, 1)), "foo"):
+        with pytest.raises(ConfigError, match="weights"):
+            fc.create_ensemble(["series/naive"] * 2, weights=weights)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="weights: holds numbers"):
+        fc.create_ensemble(["series/naive"] * 2, weights=["a", "b"])  # type: ignore[list-item]
     with pytest.raises(ConfigError, match="one horizon"):
         fc.create_ensemble([fc.create_model("series/naive", horizon=h) for h in (3, 4)])
 
@@ -322,3 +340,27 @@ def test_weights_are_not_fitted_on_rows_that_members_are_fitted_on(monkeypatch: 
         np.testing.assert_array_equal(targets, expected)
     with pytest.raises(ShapeError, match="leaves windows to weigh members on"):
         fc.create_ensemble(members[:1], weights="fit").fit(train, validation=panel.rows(100, 202))
+
+
+def test_predictors_given_as_members_stay_what_they_are() -> None:
+    options: Any = {"model": {"id": "series/naive", "params": {"horizon": 4}}, "coverage": [0.8]}
+    member = fc.create_model("compose/conformal", **options).fit(TRAIN)
+    known, own = member.info, member.predict(TEST)
+    model = fc.create_ensemble([member, fc.create_model("series/naive", horizon=4)])
+    before = model.predict(TEST)
+    model.fit(PANEL.rows(0, 200))
+    assert member.info == known
+    assert member.predict(TEST) == own
+    again = fc.create_ensemble([member, fc.create_model("series/naive", horizon=4)])
+    member.fit(PANEL)
+    assert again.info.fitted_until == known.fitted_until
+    assert again.predict(TEST) == before
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0.0, 1e308), min_size=2, max_size=5).filter(any))
+def test_weights_of_any_size_are_made_to_sum_to_one(weights: list[float]) -> None:
+    largest = max(weights)
+    model: Any = fc.create_ensemble(["series/naive"] * len(weights), weights=np.array(weights))
+    expected = np.array([w / largest for w in weights])
+    np.testing.assert_allclose(model.weights, expected / expected.sum(), rtol=1e-9)

@@ -7,13 +7,14 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import forecast_core as fc
 from forecast_core.errors import InvalidInputError, LeakError, MetricError, ShapeError
-from forecast_core.evaluation.scores import predict_in_batches
+from forecast_core.evaluation.scores import ScaleWarning, predict_in_batches
 from forecast_core.series.sample import sample_panel
 
 PANEL = sample_panel(rows=300, items=3, missing=0.05)
@@ -253,3 +254,19 @@ def test_a_start_may_be_a_date() -> None:
     day = START.astype("datetime64[D]").item()
     found = fc.backtest([seasonal()], PANEL, start=day, horizon=6, stride=6)
     assert found.start == np.datetime64(day, "us")
+
+
+def test_it_is_said_where_nothing_is_there_to_scale_errors_by() -> None:
+    model, test = fc.create_model("series/naive", horizon=6), PANEL.between(START, None)
+    with pytest.warns(ScaleWarning, match="the rows up to the first origin hold less than two seasons"):
+        found = fc.evaluate(model, test, metrics=["mase", "mae"], baseline=model)
+    assert found.metrics["mase"] is None
+    windows = PANEL.windows(horizon=6, origins=PANEL.timestamps[199:-6])
+    scored = fc.backtest({"m": model}, PANEL, start=START, horizon=6, metrics=["mase"])["m"]
+    assert fc.evaluate(model, windows, metrics=["mase"]).metrics == scored.metrics
+
+
+@pytest.mark.parametrize("label", [1, None, ("a",)])
+def test_models_are_called_by_texts(label: Any) -> None:
+    with pytest.raises(InvalidInputError, match="models: are a list, or called by texts"):
+        fc.backtest({label: seasonal()}, PANEL, start=START, horizon=6)

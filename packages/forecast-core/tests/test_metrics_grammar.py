@@ -220,6 +220,7 @@ def test_targets_and_masks_that_do_not_fit_are_refused() -> None:
         evaluate_metrics(p, targets, mask[:-1], ["mae"])
     with pytest.raises(ShapeError, match="mask"):
         evaluate_metrics(p, targets, mask.astype(float), ["mae"])
+    assert evaluate_metrics(p, targets, mask.tolist(), ["mae"]) == evaluate_metrics(p, targets, mask, ["mae"])
     with pytest.raises(InvalidInputError, match="numbers"):
         evaluate_metrics(p, targets.astype(str), None, ["mae"])
     targets[2, 3, 0] = np.inf

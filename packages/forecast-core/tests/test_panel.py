@@ -68,6 +68,11 @@ BAD: list[tuple[dict[str, Any], type[ForecastError], str]] = [
     ({"timestamps": np.arange(4)}, DataError, "timestamps: are times"),
     ({"item_ids": ("a",)}, ShapeError, "item_ids: has one id an item"),
     ({"item_ids": ("a", "a")}, DataError, "'a' twice"),
+    ({"item_ids": (1, "1")}, DataError, "'1' twice"),
+    ({"item_ids": None}, DataError, "item_ids: is a list of ids"),
+    ({"item_ids": "ab"}, DataError, "item_ids: is a list of ids"),
+    ({"tz": 3}, InvalidInputError, "tz: is a time zone"),
+    ({"timestamps": np.array(["300000-01-01"], "M8[s]")}, DataError, "years -290307 to 294246"),
     ({"item_ids": ("a", 1.5)}, DataError, "texts or whole numbers, got 1.5"),
     ({"item_ids": ("a", True)}, DataError, "texts or whole numbers, got True"),
     ({"target_names": ("x", "y")}, ShapeError, "one name a target"),
@@ -245,6 +250,9 @@ def test_later_rows_take_the_place_of_the_future() -> None:
 def test_later_rows_of_another_panel_are_refused(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ShapeError, match=says):
         small().rows(0, 2).extended(replace(small().rows(2, 4), **changes))
+    bare = small().without(frozenset({"past_covariates"}))
+    with pytest.raises(ShapeError, match=r"later\.past_covariate_names: is \(\)"):
+        bare.rows(0, 2).extended(small().rows(2, 4))
     other = replace(small().rows(2, 3), freq=fc.Freq.parse("D"))
     with pytest.raises(ShapeError, match=r"later\.freq"):
         small().rows(0, 2).extended(other)

@@ -15,7 +15,7 @@ import pytest
 
 import forecast_core as fc
 from forecast_core import plugins, registry
-from forecast_core.errors import DuplicateIdError, PluginError, UnknownIdError
+from forecast_core.errors import DuplicateIdError, InvalidInputError, PluginError, UnknownIdError
 from forecast_core.hookspecs import hookimpl, hookspec
 
 Install = Callable[..., None]
@@ -254,15 +254,29 @@ def test_a_plugin_comes_and_goes_by_hand(install: Install) -> None:
     [
         {"forecast_model": hookimpl(nothing)},
         {"forecast_models": hookimpl(lambda nonsense: [])},
+        {"forecast_hookspecs": hookimpl(lambda: SimpleNamespace), "forecast_models": hookimpl(nothing)},
     ],
 )
 def test_a_plugin_with_wrong_hooks_is_refused_and_leaves_nothing(
     install: Install, hooks: dict[str, Any]
 ) -> None:
-    with pytest.raises(PluginError, match="forecast_model"):
+    with pytest.raises(PluginError, match=r"forecast_model|a list is wanted, got type"):
         plugins.register_plugin(module(**hooks), name="mine")
     assert "mine" not in [p.name for p in plugins.plugins()]
     plugins.register_plugin(module(), name="mine")
+
+
+@pytest.mark.parametrize("name", [None, "", 3])
+def test_a_plugin_is_named_by_a_text(install: Install, name: Any) -> None:
+    with pytest.raises(InvalidInputError, match="name: is the namespace"):
+        plugins.register_plugin(module(), name=name)
+
+
+def test_a_plugin_whose_attributes_cannot_be_read_hurts_nobody_else(install: Install) -> None:
+    install("bad", "def __dir__(): raise OSError('gone')\n")
+    install("good")
+    with pytest.warns(plugins.PluginWarning, match="failed at registration"):
+        assert "good/model" in fc.available_models()
 
 
 def test_an_optional_hook_may_be_unknown(install: Install) -> None:
@@ -290,9 +304,10 @@ def test_a_plugin_adds_hooks_that_others_implement(install: Install) -> None:
         plugins.call_isolated("forecast_toy")
 
 
-def test_broken_hook_specs_hurt_nobody_else(install: Install) -> None:
+@pytest.mark.parametrize("specs", ["[object()]", "object", "3", "[None]"])
+def test_broken_hook_specs_hurt_nobody_else(install: Install, specs: str) -> None:
     install(
-        "bad", "from forecast_core import hookimpl\n@hookimpl\ndef forecast_hookspecs(): return [object()]\n"
+        "bad", f"from forecast_core import hookimpl\n@hookimpl\ndef forecast_hookspecs(): return {specs}\n"
     )
     install("good")
     with pytest.warns(plugins.PluginWarning, match="failed at forecast_hookspecs"):

@@ -239,3 +239,9 @@ def test_uncertainty_is_equal_by_content_and_checked() -> None:
         fc.Uncertainty(mean=mean, variance=mean, lower=mean + 1, upper=mean, **given_fields)
     with pytest.raises(InvalidInputError, match=r"Uncertainty\.coverage"):
         fc.Uncertainty(mean=mean, variance=mean, lower=mean, upper=mean, coverage=1.0, kind="total")
+
+
+@pytest.mark.parametrize("coverage", [0, 1, 1.5, -0.1, float("nan"), 1 - 1e-17, "x", None, [0.5, 0.9], 1j])
+def test_coverage_is_one_number_between_0_and_1(coverage: Any) -> None:
+    with pytest.raises(InvalidInputError, match="coverage: lies strictly between 0 and 1"):
+        quantiles([0.1, 0.9], [0.0, 1.0]).interval(coverage)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 import forecast_core as fc
 from forecast_core import plugins
@@ -27,6 +27,7 @@ from forecast_core.errors import (
     PluginError,
     UnknownIdError,
 )
+from forecast_core.predictor import ModelInfo
 from forecast_core.series.sample import sample_panel
 
 ABLE = fc.Capabilities(prediction="point", future_covariates=True)
@@ -46,8 +47,6 @@ class Mean(fc.Predictor[fc.Panel]):
     level: Any = None
 
     def _fit(self, data: fc.Panel, *, validation: Any, seed: int, run: fc.Run) -> None:
-        if self.config.shift < 0:
-            raise DataError("data", "cannot be fitted")
         self.level = np.array(data.values.mean())
 
     def _predict(self, data: fc.Panel, *, horizon: int | None) -> Any:
@@ -150,7 +149,7 @@ def test_lineage_is_of_the_data_as_given() -> None:
     assert mean(Careless).fit(panel).info.trained_on == PANEL.fingerprint()
 
 
-def test_a_fit_that_fails_leaves_an_unfitted_model_and_is_told() -> None:
+def test_a_fit_that_fails_leaves_the_model_as_it_was_and_is_told() -> None:
     heard: list[str] = []
 
     class Listener:
@@ -160,12 +159,22 @@ def test_a_fit_that_fails_leaves_an_unfitted_model_and_is_told() -> None:
         def forecast_run_failed(self, run: Any, error: Any) -> None:
             heard.append(type(error).__name__)
 
-    model = mean(shift=1.0).fit(PANEL)
-    model.config = MeanConfig(shift=-1.0)
+    class Failing(Mean):
+        def _fit(self, data: fc.Panel, **given: Any) -> None:
+            super()._fit(data, **given)
+            if data.values.max() > 1e6:
+                raise DataError("data", "cannot be fitted")
+
+    huge = replace(PANEL, values=PANEL.values * 1e9)
+    model = mean(Failing)
     with pytest.raises(DataError, match="cannot be fitted"):
-        model.fit(PANEL, run=fc.Run(listeners=[Listener()]))
+        model.fit(huge, run=fc.Run(listeners=[Listener()]))
     assert heard == ["started", "DataError"]
     assert not model.is_fitted
+    known, made = model.fit(PANEL).info, model.predict(PANEL)
+    with pytest.raises(DataError, match="cannot be fitted"):
+        model.fit(huge)
+    assert (model.info, model.predict(PANEL)) == (known, made)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.0, "1", True, None])
@@ -232,6 +241,12 @@ def test_future_rows_may_come_apart_or_at_the_end() -> None:
     model = mean().fit(known)
     apart = model.predict(known, future=later)
     assert apart == model.predict(known.extended(later))
+    for known_ahead in (panel.rows(38, 40), replace(panel, values=panel.values * 0).rows(38, 39)):
+        with pytest.raises(InvalidInputError, match="future: holds future covariates and no targets"):
+            model.predict(known, future=known_ahead)
+    bare = panel.without(frozenset({"future_covariates"}))
+    with pytest.raises(InvalidInputError, match="the forecast begins after data"):
+        model.predict(bare.rows(0, 38), future=replace(bare.rows(38, 40), values=later.values))
     with pytest.raises(InvalidInputError, match="future: is a Panel"):
         model.predict(known, future="tomorrow")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="one step after"):
@@ -407,3 +422,16 @@ def test_a_model_that_needs_no_fit_learns_each_row_once_and_remembers_what_it_ha
         model.update(PANEL)
     with pytest.raises(LeakError, match="has seen data until"):
         fc.evaluate(model, PANEL, horizon=2)
+
+
+def test_only_a_run_is_told_of_a_fit() -> None:
+    with pytest.raises(InvalidInputError, match="run: is a Run, got 'x'"):
+        mean().fit(PANEL, run="x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("time", ["x", "NaT", ""])
+def test_until_when_a_model_has_seen_data_is_a_time(time: str) -> None:
+    known = fc.create_model("series/naive").fit(PANEL).info.model_dump()
+    for name in ("fitted_until", "seen_until"):
+        with pytest.raises(ValidationError, match=name):
+            ModelInfo(**{**known, name: time})

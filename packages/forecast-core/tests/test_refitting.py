@@ -78,6 +78,7 @@ def test_policies_that_cannot_be_followed_are_refused() -> None:
         {"rows": 5},
         {"validation": 0.1},
         {"refit": 2, "validation": 1.0},
+        {"refit": 2, "validation": "x"},
     ):
         with pytest.raises(InvalidInputError):
             fc.RefitPolicy(**wrong)

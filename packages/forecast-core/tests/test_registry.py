@@ -12,7 +12,13 @@ from pydantic import Field
 
 import forecast_core as fc
 from forecast_core import plugins, registry
-from forecast_core.errors import ConfigError, MissingDependencyError, PluginError, UnknownIdError
+from forecast_core.errors import (
+    ConfigError,
+    InvalidInputError,
+    MissingDependencyError,
+    PluginError,
+    UnknownIdError,
+)
 from forecast_core.series.sample import sample_panel
 
 POINT = fc.Capabilities(prediction="point")
@@ -44,7 +50,7 @@ class Other(fc.ModelConfig):
 def register(monkeypatch: pytest.MonkeyPatch) -> Iterator[Register]:
     """Registers a plugin module of the package `toys`; returns the module."""
     home = ModuleType("toys")
-    vars(home).update(Ball=Ball, BallConfig=BallConfig, Other=Other, load=lambda **options: options)
+    vars(home).update(Ball=Ball, BallConfig=BallConfig, Other=Other, load=lambda *, size=1: {"size": size})
     home.loss = lambda prediction, target: prediction - target  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "toys", home)
     names: list[str] = []
@@ -211,6 +217,8 @@ def test_datasets_and_losses_are_loaded_by_id(register: Register) -> None:
     assert "toys/box" in fc.available_datasets()
     assert "toys/gap" in fc.available_losses()
     assert fc.load_dataset("toys/box", size=3) == {"size": 3}
+    with pytest.raises(InvalidInputError, match=r"options: are those of 'toys/box'.*'zz'"):
+        fc.load_dataset("toys/box", zz=1)
     assert fc.get_loss("toys/gap")(3, 1) == 2
 
 
@@ -219,3 +227,16 @@ def test_core_registers_its_own_baselines() -> None:
     assert registry.task_spec("series").baseline == "series/seasonal-naive"
     panel = registry.load_object(registry.task_spec("series").sample_data, owner="series")()
     assert panel == sample_panel()
+
+
+@pytest.mark.parametrize("wanted", [None, 3, ["a"]])
+def test_what_is_no_id_is_unknown(wanted: Any) -> None:
+    with pytest.raises(UnknownIdError, match="no model"):
+        fc.create_model(wanted)
+
+
+@pytest.mark.parametrize("path", [None, 3])
+def test_a_model_lies_in_a_folder(path: Any) -> None:
+    for action in (fc.load_model, fc.create_model("series/naive").save):
+        with pytest.raises(InvalidInputError, match="path: is that of a folder"):
+            action(path)

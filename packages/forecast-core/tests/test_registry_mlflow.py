@@ -343,6 +343,7 @@ def test_unknown_names_versions_and_aliases_are_named_with_what_is_near(
         ("alias", lambda r: r.load("walked", alias="champion", version=1)),
         ("metrics", lambda r: r.register(fitted(), "ok", metrics={"mae": float("nan")})),
         ("metrics", lambda r: r.register(fitted(), "ok", metrics={"mae": "3"})),
+        ("metrics", lambda r: r.register(fitted(), "ok", metrics={"mae": 10**400})),
         ("tags", lambda r: r.register(fitted(), "ok", tags={"forecast.model": "other"})),
         ("tags", lambda r: r.register(fitted(), "ok", tags={"n": 1})),
     ],
@@ -353,7 +354,7 @@ def test_wrong_arguments_are_named(registry: ModelRegistry, argument: str, call:
 
 
 def test_unfitted_models_unreachable_registries_and_missing_mlflow_have_errors(
-    registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch, toys: ModuleType
+    registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch, toys: ModuleType, tmp_path: Path
 ) -> None:
     with pytest.raises(NotFittedError):
         registry.register(fc.create_model("toys/echo"), "ok")
@@ -364,6 +365,11 @@ def test_unfitted_models_unreachable_registries_and_missing_mlflow_have_errors(
         with pytest.raises(RegistryError, match="cannot be reached"):
             dead.list()
         assert time.perf_counter() - began < 4.0
+    absent = ModelRegistry(f"sqlite:///{tmp_path}/nowhere/mlflow.db")
+    for ask in (absent.list, lambda: absent.load("ok"), lambda: absent.promote("ok", 1)):
+        with pytest.raises(RegistryError, match="there is no such file"):
+            ask()
+    assert not list(tmp_path.iterdir())
     monkeypatch.setattr("forecast_core.tracking.connection.find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'forecast-core\[track\]'"):
         ModelRegistry()

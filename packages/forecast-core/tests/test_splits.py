@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -218,3 +219,26 @@ def test_walk_forward_trains_its_first_fold_on_as_many_origins_as_it_tests() -> 
     folds = list(PurgedWalkForward(n_splits=3).split(windows))
     assert [len(test) for _, test in folds] == [150, 150, 150]
     assert [len(train) for train, _ in folds] == [127, 277, 427]  # those whose targets are known by then
+
+
+@pytest.mark.parametrize(
+    ("splitter", "wrong"),
+    [
+        (TimeSeriesSplit, {"n_splits": 0}),
+        (TimeSeriesSplit, {"n_splits": "a"}),
+        (TimeSeriesSplit, {"test_size": 0}),
+        (GroupSplit, {"n_splits": 1}),
+        (StratifiedSplit, {"n_splits": None}),
+        (StratifiedGroupSplit, {"seed": -1}),
+        (PurgedWalkForward, {"n_splits": 2.5}),
+        (PurgedWalkForward, {"min_train": 0}),
+    ],
+)
+def test_counts_of_splitters_are_whole_numbers(splitter: Any, wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError, match=f"{next(iter(wrong))}: is a whole number"):
+        splitter(**wrong)
+
+
+def test_only_data_is_split_in_time() -> None:
+    with pytest.raises(InvalidInputError, match="data: follows the Data protocol, got int"):
+        time_split(3)  # type: ignore[type-var]

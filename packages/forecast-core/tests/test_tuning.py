@@ -324,6 +324,8 @@ def test_importance_finds_the_field_that_matters(toys: ModuleType) -> None:
         ({"n_jobs": 0}, InvalidInputError, "n_jobs"),
         ({"seed": -1}, InvalidInputError, "seed"),
         ({"timeout": 0}, InvalidInputError, "timeout"),
+        ({"timeout": "x"}, InvalidInputError, "timeout"),
+        ({"seed": 2**40}, InvalidInputError, r"seed: is a whole number in 0\.\.2\^32-1"),
         ({"stride": 0}, InvalidInputError, "stride"),
         ({"objective": "mea"}, MetricError, "known name, got 'mea'; did you mean"),
         ({"objective": "mae@1,2"}, MetricError, "objective: is one metric"),

@@ -337,3 +337,15 @@ def test_a_run_goes_on_with_the_windows_it_began_with(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is resumed with the settings it began with") as error:
         again.fit(second, run=fc.Run(tmp_path, resume=True))
     assert error.value.place == "windows"
+
+
+def test_points_are_not_pooled_with_distributions() -> None:
+    point, gaussian = (
+        fc.create_model("timeseries/lstm", head=head, horizon=6) for head in ("point", "gaussian")
+    )
+    linear = fc.create_model("timeseries/linear", horizon=6)
+    for other in (gaussian, linear):
+        with pytest.raises(CapabilityError, match="points and distributions cannot be pooled"):
+            fc.create_ensemble([point, other])
+    pooled = fc.create_ensemble([gaussian, linear])
+    assert pooled.spec.capabilities.prediction_kinds == ("mixture",)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from forecast_core.errors import ConfigError, near_misses
+from forecast_core.errors import ConfigError, InvalidInputError, near_misses
 from forecast_core.validation import typed_error
 
 __all__ = ["DataConfig", "ModelConfig", "RunConfig", "Search", "search_space"]
@@ -32,12 +33,13 @@ class Search:
             if self.low is not None or self.high is not None or self.log or self.step is not None:
                 raise ConfigError("Search", "has either choices or bounds")
             return
-        if self.low is None or self.high is None or not self.low < self.high:
-            raise ConfigError("Search", "has low < high", got=(self.low, self.high))
-        if self.log and (self.low <= 0 or self.step is not None):
-            raise ConfigError("Search", "on a log scale has low > 0 and no step", got=(self.low, self.step))
-        if self.step is not None and self.step <= 0:
-            raise ConfigError("Search", "has a positive step", got=self.step)
+        low, high, step = self.low, self.high, self.step
+        if not isinstance(low, int | float) or not isinstance(high, int | float) or not low < high:
+            raise ConfigError("Search", "has low < high", got=(low, high))
+        if self.log and (low <= 0 or step is not None):
+            raise ConfigError("Search", "on a log scale has low > 0 and no step", got=(low, step))
+        if step is not None and (not isinstance(step, int | float) or step <= 0):
+            raise ConfigError("Search", "has a positive step", got=step)
 
 
 class ModelConfig(BaseModel):
@@ -93,7 +95,10 @@ def search_space(config_class: type[ModelConfig]) -> Mapping[str, Search]:
 
 
 class DataConfig(ModelConfig):
-    """Where a run's data comes from: a registered dataset, or a table and what its columns mean."""
+    """Where a run's data comes from: a registered dataset, or a table and what its columns mean.
+
+    Options that the layout has no use for are refused.
+    """
 
     source: str = Field(description="id of a dataset, or path of a csv or parquet file")
     layout: Literal["long", "wide"] = Field(
@@ -101,12 +106,43 @@ class DataConfig(ModelConfig):
     )
     timestamp: str = Field(default="timestamp", description="column of times")
     item_id: str | None = Field(default=None, description="column of item ids; none: one series")
-    target: tuple[str, ...] = Field(default=("target",), description="columns to predict")
+    target: tuple[str, ...] = Field(default=("target",), min_length=1, description="columns to predict")
     freq: str | None = Field(default=None, description="frequency; default: inferred")
     past_covariates: tuple[str, ...] = Field(default=(), description="columns known up to now")
     future_covariates: tuple[str, ...] = Field(default=(), description="columns known ahead")
     static_covariates: tuple[str, ...] = Field(default=(), description="columns constant within an item")
     tz: str | None = Field(default=None, description="zone whose clock calendar features follow")
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Names of the options that are not the default."""
+        return tuple(
+            name
+            for name, field in type(self).model_fields.items()
+            if not field.is_required() and getattr(self, name) != field.default
+        )
+
+    @model_validator(mode="after")
+    def _used(self) -> Self:
+        from forecast_core.data.calendar import local_time
+        from forecast_core.data.freq import Freq
+
+        if self.layout == "wide":
+            for name in self.changed:
+                if name == "item_id" or name.endswith("_covariates"):
+                    rule = "is an option of the long layout: a wide table has a column an item"
+                    raise ConfigError(f"DataConfig.{name}", rule, got=getattr(self, name))
+            if len(self.target) > 1:
+                raise ConfigError("DataConfig.target", "is one name in the wide layout", got=self.target)
+        try:
+            local_time(np.zeros(1, dtype="datetime64[us]"), self.tz)
+            if self.freq is not None:
+                Freq.parse(self.freq)
+        except InvalidInputError as error:
+            raise ConfigError(
+                f"DataConfig.{error.argument}", error.rule, got=error.got, hint=error.hint
+            ) from error
+        return self
 
 
 class RunConfig(ModelConfig):
@@ -118,7 +154,7 @@ class RunConfig(ModelConfig):
     ratios: tuple[float, float, float] = Field(
         default=(0.8, 0.1, 0.1), description="shares of training, validation and test rows, in time"
     )
-    seed: int = Field(default=0, ge=0, description="seed of everything random")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of everything random")
     metrics: tuple[str, ...] | None = Field(default=None, description="metrics on the test part")
     stride: int | None = Field(default=None, ge=1, description="rows between test origins; default: horizon")
     tracking: str | None = Field(default=None, description="MLflow's server or database to record the run in")

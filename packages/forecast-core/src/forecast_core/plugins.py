@@ -14,7 +14,7 @@ import os
 import threading
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -23,7 +23,7 @@ from typing import Any
 import pluggy
 
 from forecast_core import hookspecs
-from forecast_core.errors import DuplicateIdError, PluginError, near_misses
+from forecast_core.errors import DuplicateIdError, InvalidInputError, PluginError, near_misses
 
 __all__ = [
     "Plugin",
@@ -128,10 +128,10 @@ class _Host:
         self.attempt(plugin, "registration", self.add, plugin)
 
     def attempt(self, plugin: Plugin, stage: str, action: Callable[[Any], None], argument: Any) -> None:
-        """Do something for a plugin; a rule it breaks becomes its failure."""
+        """Do something for a plugin; what goes wrong becomes its failure."""
         try:
             action(argument)
-        except PluginError as error:
+        except Exception as error:
             self.fail(plugin.name, plugin.distribution, stage, error)
 
     def add(self, plugin: Plugin) -> None:
@@ -143,7 +143,7 @@ class _Host:
             )
         try:
             self.manager.register(plugin.target, plugin.name)
-        except (pluggy.PluginValidationError, ValueError) as error:
+        except Exception as error:  # also what reading the plugin's attributes raises
             if self.manager.get_plugin(plugin.name) is not None:
                 self.manager.unregister(name=plugin.name)
             raise PluginError(" ".join(str(error).split())) from error
@@ -156,14 +156,14 @@ class _Host:
         self.failures = [f for f in self.failures if f.plugin != name]
         self.generation += 1
 
-    def add_specs(self, specs: Iterable[object] | None) -> None:
+    def add_specs(self, specs: Any) -> None:
         """Hook specs of a plugin's own; they stay when the plugin goes."""
-        for space in specs or ():
+        for space in _several(specs):
             if any(space is known for known in self.spaces):
                 continue
             try:
-                self.manager.add_hookspecs(space)  # type: ignore[arg-type]
-            except (pluggy.PluginValidationError, ValueError) as error:
+                self.manager.add_hookspecs(space)
+            except Exception as error:
                 raise PluginError(" ".join(str(error).split())) from error
             self.spaces.append(space)
 
@@ -250,8 +250,11 @@ def generation() -> int:
 def register_plugin(target: Any, *, name: str) -> None:
     """Add a plugin by hand: a module or object with hook implementations, under its namespace `name`.
 
-    Raises DuplicateIdError if the name is taken, PluginError if its hooks do not fit their specs.
+    Raises InvalidInputError for a name that is no text, DuplicateIdError if it is taken, PluginError if the
+    plugin's hooks do not fit their specs; nothing of it is left then.
     """
+    if not isinstance(name, str) or not name:
+        raise InvalidInputError("name", "is the namespace of the plugin's ids", got=repr(name))
     host, plugin = _loaded(), Plugin(name, target, "", "")
     with _lock:
         host.add(plugin)
@@ -260,7 +263,7 @@ def register_plugin(target: Any, *, name: str) -> None:
                 if owner is plugin:
                     host.add_specs(specs)
             host.check_hook_names(plugin)
-        except PluginError:
+        except BaseException:
             host.remove(name)
             raise
 
@@ -280,11 +283,20 @@ def call_isolated(hook: str, **arguments: Any) -> list[Any]:
 def collect(hook: str) -> Iterator[tuple[Plugin, Any]]:
     """Every item that plugins return from a hook that gives several, with its plugin."""
     for plugin, items in _loaded().results(hook):
-        if items is not None and not isinstance(items, list | tuple | set | frozenset):
-            record_failure(plugin, hook, PluginError(f"a list is wanted, got {type(items).__name__}"))
+        try:
+            given = _several(items)
+        except PluginError as error:
+            record_failure(plugin, hook, error)
             continue
-        for item in items or ():
+        for item in given:
             yield plugin, item
+
+
+def _several(items: Any) -> Collection[Any]:
+    """What a hook that gives several returned, None being none of them."""
+    if items is not None and not isinstance(items, list | tuple | set | frozenset):
+        raise PluginError(f"a list is wanted, got {type(items).__name__}")
+    return items or ()
 
 
 def _discover() -> tuple[dict[str, list[EntryPoint]], list[str]]:

@@ -14,7 +14,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError, field_validator
 
 from forecast_core import registry
 from forecast_core.artifacts import Manifest, State, read_artifact, write_artifact
@@ -77,6 +77,13 @@ class ModelInfo(BaseModel):
     fitted_until: str | None = None
     seen_until: str | None = None
     fit_seconds: float | None = None
+
+    @field_validator("fitted_until", "seen_until")
+    @classmethod
+    def _is_time(cls, text: str | None) -> str | None:
+        if text is not None and np.isnat(np.datetime64(text)):
+            raise ValueError("is a time")
+        return text
 
 
 class Predictor(ABC, Generic[D]):
@@ -146,12 +153,15 @@ class Predictor(ABC, Generic[D]):
     ) -> Self:
         """Fit from scratch on `data`; `validation` serves early stopping and calibration only.
 
-        The same seed on the same data gives the same model. run: where checkpoints and history go and
-        who hears of events. Raises InvalidInputError for data of another task, CapabilityError for
-        covariates, missing values or items the model does not take, LeakError for validation data that ends
-        within `data`, and for windows to validate on of which one has all its targets there.
+        The same seed on the same data gives the same model; where fitting fails, it stays what it was. run:
+        where checkpoints and history go and who hears of events. Raises InvalidInputError for data of another
+        task, CapabilityError for covariates, missing values or items the model does not take, LeakError for
+        validation data that ends within `data`, and for windows to validate on of which one has all its
+        targets there.
         """
         run = run if run is not None else Run()
+        if not isinstance(run, Run):
+            raise InvalidInputError("run", "is a Run", got=repr(run))
         if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
             raise InvalidInputError("seed", "is a whole number in 0..2^32-1", got=repr(seed))
         self._check_data("data", data, fitting=True)
@@ -167,6 +177,7 @@ class Predictor(ABC, Generic[D]):
         if validation is not None:
             refuse_overlap(data, validation, same=lineage["trained_on"] == lineage["validated_on"])
             validation = in_zone(validation, lineage["data"].get("tz"))
+        before = vars(self).copy()
         self._info = None
         run.info = self.info.model_copy(update={"seed": int(seed), **lineage})
         run.selection = selection_of(data, validation)
@@ -175,6 +186,7 @@ class Predictor(ABC, Generic[D]):
         try:
             self._fit(data, validation=validation, seed=int(seed), run=run)
         except BaseException as error:
+            self.__dict__ = before
             run.emit("forecast_run_failed", error=error)
             raise
         self._info = ModelInfo(
@@ -235,9 +247,9 @@ class Predictor(ABC, Generic[D]):
         """The steps after the end of `data`, of all its items; targets are never needed for that.
 
         horizon: steps, or a timedelta that is a whole number of them; default: the configuration's.
-        future: rows after the end with known-future covariates. Where data names no time zone, calendars go
-        by the clock of training. Raises NotFittedError, MissingFutureError, InvalidInputError (horizon <= 0,
-        data of another task), CapabilityError.
+        future: rows after the end with known-future covariates, without targets. Where data names no time
+        zone, calendars go by the clock of training. Raises NotFittedError, MissingFutureError,
+        InvalidInputError (horizon <= 0, data of another task, a future that is known), CapabilityError.
         """
         self._need_fitted("predict")
         self._check_data("data", data)
@@ -245,7 +257,15 @@ class Predictor(ABC, Generic[D]):
             if not isinstance(data, Extendable):
                 raise CapabilityError(f"{type(data).__name__} cannot be extended by future=")
             self._check_data("future", future, traits=False)
-            data = cast(Any, data).extended(future)
+            extended = cast(Any, data).extended(future)
+            if not np.array_equal(known_timeline(extended)[-1:], known_timeline(cast(Any, data))[-1:]):
+                raise InvalidInputError(
+                    "future",
+                    "holds future covariates and no targets: the forecast begins after data",
+                    got=f"rows known until {known_timeline(extended)[-1]}",
+                    hint="let its targets be NaN",
+                )
+            data = extended
         return self._finish(self._predict(self._in_zone(data), horizon=self._steps(horizon, data)))
 
     def predict_windows(self, windows: Windows) -> Prediction:
@@ -364,7 +384,11 @@ class Predictor(ABC, Generic[D]):
     # for authors
 
     def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
-        """Fit from scratch. Leave alone where there is nothing to fit."""
+        """Fit from scratch. Leave alone where there is nothing to fit.
+
+        Give attributes new values rather than changing what they hold: where this raises, the model has those
+        from before again.
+        """
         if self.spec.capabilities.needs_fit:
             raise PluginError(f"{self.spec.id} declares needs_fit but has no _fit")
 

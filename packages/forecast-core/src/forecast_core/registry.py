@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from forecast_core.errors import (
     ConfigError,
     DuplicateIdError,
     ForecastError,
+    InvalidInputError,
     MissingDependencyError,
     PluginError,
     UnknownIdError,
@@ -160,7 +162,7 @@ def dataset_spec(dataset_id: str) -> DatasetSpec:
 
 
 def _find(specs: dict[str, S], wanted: str, what: str) -> S:
-    if wanted in specs:
+    if isinstance(wanted, str) and wanted in specs:
         return specs[wanted]
     message = f"no {what} {wanted!r}; {near_misses(str(wanted), specs)}"
     failures = plugins.plugin_failures()
@@ -301,10 +303,17 @@ def predictor_class(spec: ModelSpec) -> type[Predictor[Any]]:
 
 
 def load_dataset(dataset_id: str, **options: Any) -> Any:
-    """The data of a registered dataset; MissingDependencyError says what to install."""
+    """The data of a registered dataset; MissingDependencyError says what to install, InvalidInputError which
+    option there is not.
+    """
     spec = dataset_spec(dataset_id)
     _need(spec)
-    return load_object(spec.entry_point, owner=spec.id)(**options)
+    load = load_object(spec.entry_point, owner=spec.id)
+    try:
+        inspect.signature(load).bind(**options)
+    except TypeError as error:
+        raise InvalidInputError("options", f"are those of {spec.id!r} ({error})") from error
+    return load(**options)
 
 
 def get_loss(loss_id: str) -> Callable[..., Any]:

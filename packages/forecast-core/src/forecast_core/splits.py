@@ -16,7 +16,7 @@ import numpy as np
 from forecast_core.data.protocols import Data, Windows
 from forecast_core.data.reading import known_timeline
 from forecast_core.errors import InvalidInputError, LeakError, MissingDependencyError, ShapeError
-from forecast_core.validation import numbers
+from forecast_core.validation import numbers, whole
 
 __all__ = [
     "GroupSplit",
@@ -89,9 +89,9 @@ def time_split(data: D, ratios: Sequence[float] = (0.8, 0.1, 0.1), *, gap: int =
     future at the end do not count. Raises InvalidInputError for wrong ratios, ShapeError where a part
     would be empty.
     """
-    shares = _shares(ratios)
-    if isinstance(gap, bool) or not isinstance(gap, int | np.integer) or gap < 0:
-        raise InvalidInputError("gap", "is a whole number of at least 0", got=repr(gap))
+    shares, gap = _shares(ratios), whole("gap", gap, least=0)
+    if not isinstance(data, Data):
+        raise InvalidInputError("data", "follows the Data protocol", got=type(data).__name__)
     timeline = known_timeline(data)
     n = len(timeline)
     first, second = _cuts(n, shares)
@@ -197,6 +197,9 @@ class TimeSeriesSplit:
     max_train_size: int | None = None
     purge: bool = True
 
+    def __post_init__(self) -> None:
+        _check_counts(self, n_splits=2, gap=0, test_size=1, max_train_size=1)
+
     def split(self, windows: Windows) -> Iterator[Fold]:
         """(train, test) index arrays, a pair a fold, test parts in order of time."""
         origins = _need(windows.origins, "origins")
@@ -230,12 +233,11 @@ class PurgedWalkForward:
     embargo: int = 0
     min_train: int | None = None
 
+    def __post_init__(self) -> None:
+        _check_counts(self, n_splits=1, embargo=0, min_train=1)
+
     def split(self, windows: Windows) -> Iterator[Fold]:
         """(train, test) index arrays, a pair a fold, test parts in order of time."""
-        if self.n_splits < 1 or self.embargo < 0 or (self.min_train is not None and self.min_train < 1):
-            raise InvalidInputError(
-                "PurgedWalkForward", "has n_splits, min_train >= 1 and embargo >= 0", got=self
-            )
         origins = _need(windows.origins, "origins")
         ends = _need(windows.label_ends, "label_ends")
         times, of = np.unique(origins, return_inverse=True)
@@ -261,6 +263,9 @@ class GroupSplit:
     n_splits: int = 5
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        _check_counts(self, n_splits=2, seed=0)
+
     def split(self, windows: Windows) -> Iterator[Fold]:
         """(train, test) index arrays, a pair a fold."""
         groups = _need(windows.groups, "groups")
@@ -276,6 +281,9 @@ class StratifiedSplit:
 
     n_splits: int = 5
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_counts(self, n_splits=2, seed=0)
 
     def split(self, windows: Windows) -> Iterator[Fold]:
         """(train, test) index arrays, a pair a fold."""
@@ -293,6 +301,9 @@ class StratifiedGroupSplit:
 
     n_splits: int = 5
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_counts(self, n_splits=2, seed=0)
 
     def split(self, windows: Windows) -> Iterator[Fold]:
         """(train, test) index arrays, a pair a fold."""
@@ -424,6 +435,14 @@ def _parts(windows: W, index: Sequence[np.ndarray]) -> Split[W]:
         strata=None if strata is None else (count(train), count(valid), count(test)),
     )
     return Split(windows.take(train), windows.take(valid), windows.take(test), report)
+
+
+def _check_counts(splitter: Any, **least: int) -> None:
+    """InvalidInputError for a field that is no whole number of at least so many, and not None by default."""
+    for name, low in least.items():
+        value = getattr(splitter, name)
+        if value is not None or getattr(type(splitter), name) is not None:
+            whole(name, value, least=low)
 
 
 def _folds(

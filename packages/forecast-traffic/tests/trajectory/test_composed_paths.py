@@ -165,3 +165,16 @@ def test_core_calibrates_coordinates_too() -> None:
     calibrated = fc.conformalize(model, valid, coverage=0.9)
     found = fc.evaluate(calibrated, test.windows(context_length=8, horizon=12), metrics=["coverage@0.9"])
     assert found.metrics["coverage@0.9"] == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_predictor_with_calibrated_ellipses_is_a_copy() -> None:
+    train, valid, more = (sample_tracks(k, items=20).without_clock() for k in range(3))
+    model = fc.create_model("trajectory/constant-velocity").fit(train)
+    own = model.predict(train)
+    calibrated = calibrate_ellipses(model, valid)
+    made = calibrated.predict(train)
+    calibrated.fit(more)
+    assert model.predict(train) == own
+    calibrated = calibrate_ellipses(model, valid)
+    model.fit(more)
+    assert calibrated.predict(train) == made

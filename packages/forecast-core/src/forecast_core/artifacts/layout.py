@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 
-__all__ = ["DIGEST", "MANIFEST", "WEIGHTS", "Limits", "is_array_name", "is_text_name"]
+from forecast_core.errors import InvalidInputError
+
+__all__ = ["DIGEST", "MANIFEST", "WEIGHTS", "Limits", "folder_at", "is_array_name", "is_text_name"]
 
 MANIFEST, DIGEST, WEIGHTS = "manifest.json", "manifest.sha256", "weights.safetensors"
 
@@ -28,6 +32,13 @@ class Limits:
     header: int = 100 * 2**20
     arrays: int = 100_000
     nesting: int = 100
+
+
+def folder_at(path: str | PathLike[str]) -> Path:
+    """The path of an artifact; InvalidInputError for what is none."""
+    if not isinstance(path, str | PathLike):
+        raise InvalidInputError("path", "is that of a folder", got=repr(path))
+    return Path(path)
 
 
 def is_array_name(name: object) -> bool:

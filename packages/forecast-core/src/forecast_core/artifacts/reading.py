@@ -14,7 +14,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from forecast_core.artifacts.layout import DIGEST, MANIFEST, WEIGHTS, Limits
+from forecast_core.artifacts.layout import DIGEST, MANIFEST, WEIGHTS, Limits, folder_at
 from forecast_core.artifacts.manifest import FileEntry, Manifest, parse_manifest
 from forecast_core.artifacts.state import State
 from forecast_core.errors import ArtifactError, ArtifactIntegrityError
@@ -38,7 +38,7 @@ def read_artifact(path: str | PathLike[str], *, limits: Limits | None = None) ->
     `path` or it cannot be opened, ArtifactVersionError if it is of a schema this installation does not
     know, ArtifactIntegrityError if anything was altered, added, cut off, or is over `limits`.
     """
-    folder, limits = Path(path), limits if limits is not None else Limits()
+    folder, limits = folder_at(path), limits if limits is not None else Limits()
     return _until_undisturbed(folder, lambda: _artifact(folder, limits))
 
 
@@ -47,7 +47,7 @@ def read_manifest(path: str | PathLike[str], *, limits: Limits | None = None) ->
 
     Their contents are not read. Raises as `read_artifact` does.
     """
-    folder, limits = Path(path), limits if limits is not None else Limits()
+    folder, limits = folder_at(path), limits if limits is not None else Limits()
     return _until_undisturbed(folder, lambda: _manifest(folder, limits))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import JsonValue, ValidationError
 from safetensors.numpy import save
 
-from forecast_core.artifacts.layout import DIGEST, MANIFEST, WEIGHTS, Limits
+from forecast_core.artifacts.layout import DIGEST, MANIFEST, WEIGHTS, Limits, folder_at
 from forecast_core.artifacts.manifest import FileEntry, Manifest, encode_manifest, parse_manifest
 from forecast_core.artifacts.replacing import flush_directory, new_directory, put_in_place, refuse_foreign
 from forecast_core.artifacts.state import State
@@ -44,7 +44,7 @@ def write_artifact(
     with nothing changed, if `path` is something other than an artifact, if it cannot be written, or if
     what is to be written could not be read back under `limits`.
     """
-    target, limits = Path(path), limits if limits is not None else Limits()
+    target, limits = folder_at(path), limits if limits is not None else Limits()
     if target.name in ("", "..") or "\0" in target.name:
         raise InvalidInputError("path", "names a directory to make", got=repr(str(target)))
     if not isinstance(state, State):

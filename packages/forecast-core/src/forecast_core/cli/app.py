@@ -22,7 +22,7 @@ from forecast_core.cli import (
     training,
     tuning,
 )
-from forecast_core.errors import ConfigError, ForecastError
+from forecast_core.errors import ConfigError, ForecastError, MetricError
 
 __all__ = ["build_app", "run"]
 
@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
         if os.environ.get("FORECAST_TRACEBACK"):
             raise
         _say(f"error: {error}")
-        return 2 if isinstance(error, ConfigError) else 1
+        return 2 if isinstance(error, ConfigError | MetricError) else 1
     except OSError as error:
         if os.environ.get("FORECAST_TRACEBACK"):
             raise

@@ -29,9 +29,11 @@ def predict(
     artifact: Path = typer.Argument(help="Folder of a saved model."),
     *,
     data: DataConfig,
-    horizon: int = typer.Option(None, help="Steps ahead; default: the model's."),
+    horizon: int = typer.Option(None, min=1, help="Steps ahead; default: the model's."),
     device: str = DEVICE,
-    output: Path = typer.Option(None, help="Write a .csv, .parquet or .json file instead of printing."),
+    output: Path = typer.Option(
+        None, help="Write a .csv, .parquet or .json file instead of printing a table."
+    ),
     as_json: bool = JSON,
 ) -> None:
     """Predict the steps after the end of the data."""
@@ -45,15 +47,16 @@ def predict(
         raise ConfigError("--output", "lies in a folder that exists", got=str(output))
     model = registry.load_model(artifact, device=device)
     prediction = model.predict(adapted(model, load_data(data)), horizon=horizon)
-    if as_json:
-        typer.echo(prediction.to_json())
-        return
     if output is not None:
         if output.suffix == ".json":
             output.write_text(prediction.to_json())
         else:
             frame = nw.from_native(prediction.to_frame(), eager_only=True)
             (frame.write_csv if output.suffix == ".csv" else frame.write_parquet)(str(output))
+    if as_json:
+        typer.echo(prediction.to_json())
+        return
+    if output is not None:
         typer.echo(f"wrote {output}")
         return
     columns = prediction._columns()

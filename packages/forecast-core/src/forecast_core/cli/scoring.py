@@ -15,7 +15,7 @@ from forecast_core.cli.options import DEVICE, with_data_options
 from forecast_core.cli.output import JSON, metric_rows, number, print_json, print_table, split
 from forecast_core.cli.sources import load_data, named_model
 from forecast_core.config import DataConfig
-from forecast_core.errors import InvalidInputError
+from forecast_core.errors import ConfigError, InvalidInputError
 
 if TYPE_CHECKING:
     from forecast_core.evaluation import Comparison
@@ -71,6 +71,8 @@ def compare(
     as_json: bool = JSON,
 ) -> None:
     """Backtest several models on the same origins; unfitted ones are fitted on the rows before."""
+    if refit_validation and refit is None:
+        raise ConfigError("--refit-validation", "is a share of the rows of a refit, so --refit is given too")
     table = load_data(data)
     policy = fc.RefitPolicy(refit=refit, validation=refit_validation)
     found = _score(
@@ -88,6 +90,10 @@ def _score(
     metrics: str | None,
     refit: fc.RefitPolicy | None = None,
 ) -> Comparison:
+    from forecast_core.evaluation.evaluating import default_metrics
+    from forecast_core.evaluation.losses import loss_metric
+
+    names = split(metrics)
     steps = horizon or next((h for m in models if (h := getattr(m.config, "horizon", None))), None)
     return fc.compare(
         models,
@@ -95,8 +101,9 @@ def _score(
         start=start if start is not None else _after_seen(models, data),
         horizon=steps,
         stride=stride or steps or 1,
-        metrics=split(metrics) or None,
+        metrics=names or None,
         refit=refit,
+        loss=loss_metric((*names, *default_metrics(models[0].task))),
     )
 
 

@@ -21,6 +21,9 @@ __all__ = ["load_data", "named_model", "parse_params", "parse_value"]
 def load_data(config: DataConfig) -> Any:
     """A registered dataset, or a panel read from a table."""
     if config.source in registry.available_datasets():
+        for name in config.changed:
+            rule = f"is an option of tables, and {config.source} is a dataset"
+            raise ConfigError(f"DataConfig.{name}", rule, got=getattr(config, name))
         return registry.load_dataset(config.source)
     if not Path(config.source).exists():
         raise InvalidInputError(

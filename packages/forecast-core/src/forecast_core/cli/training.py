@@ -177,6 +177,7 @@ class _Prepared:
     data: Any
     parts: Split[Any]
     horizon: int | None
+    tracker: fc.MLflowTracker | None
 
     @classmethod
     def of(cls, config: RunConfig) -> Self:
@@ -190,7 +191,8 @@ class _Prepared:
         if horizon is None and model.task.kind == "forecast":
             raise ConfigError("--horizon", f"is needed to score {config.model}", hint="add --horizon STEPS")
         data = load_data(config.data)
-        return cls(config, model, data, fc.splits.time_split(data, config.ratios), horizon)
+        tracker = None if config.tracking is None else fc.MLflowTracker(config.tracking)
+        return cls(config, model, data, fc.splits.time_split(data, config.ratios), horizon, tracker)
 
     def cross_validate(self, splitter: Splitter) -> CrossValidation:
         """Fresh models on folds of all the data; nothing is saved."""
@@ -216,8 +218,7 @@ class _Prepared:
         from forecast_core.training.history import HistoryWriter
         from forecast_core.training.progress import ProgressBar
 
-        tracker = None if self.config.tracking is None else fc.MLflowTracker(self.config.tracking)
-        wanted = (HistoryWriter(), None if quiet else ProgressBar(), tracker)
+        wanted = (HistoryWriter(), None if quiet else ProgressBar(), self.tracker)
         run = Run(directory, resume=resume, listeners=[each for each in wanted if each is not None])
         train, valid, test = (adapted(self.model, part) for part in self.parts)
         self.model.fit(train, validation=valid, seed=self.config.seed, run=run)
@@ -231,9 +232,9 @@ class _Prepared:
             metrics=self.config.metrics,
         )
         (directory / "metrics.json").write_text(json.dumps(_summary(result, directory), indent=2))
-        if tracker is not None:
+        if self.tracker is not None:
             own = result[self.model.spec.id].metrics
-            tracker.log_results(run, metrics={f"test_{k}": v for k, v in own.items() if v is not None})
+            self.tracker.log_results(run, metrics={f"test_{k}": v for k, v in own.items() if v is not None})
         return result, directory
 
 

@@ -50,7 +50,9 @@ class EnsembleConfig(ModelConfig):
             return weights
         if not weights or min(weights) < 0 or not sum(weights) > 0:
             raise ConfigError("weights", "are not negative and not all 0", got=weights)
-        return tuple((np.asarray(weights) / sum(weights)).tolist())
+        # Made smaller by a power of 2, which changes no share, so that their sum is finite.
+        weights = np.ldexp(weights, -int(np.frexp(max(weights))[1]))
+        return tuple((weights / sum(weights.tolist())).tolist())
 
     @model_validator(mode="after")
     def _one_weight_a_member(self) -> EnsembleConfig:
@@ -77,7 +79,7 @@ class ConformalConfig(ModelConfig):
     """Options of `compose/conformal`."""
 
     model: Member = Field(description="the model to calibrate, as {id, params}")
-    coverage: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+    coverage: tuple[Annotated[float, Field(gt=0, le=1 - 1e-9)], ...] = Field(
         default=(0.9,), min_length=1, description="central intervals to calibrate, each strictly in (0, 1)"
     )
     method: Literal["split", "adaptive"] = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any, ClassVar, cast
 
@@ -18,6 +19,7 @@ from forecast_core.data.protocols import Data, Windows
 from forecast_core.data.reading import fingerprint_of, known_timeline, last_time, later, signature_of
 from forecast_core.errors import CapabilityError, InvalidInputError, ShapeError
 from forecast_core.evaluation.evaluating import evaluation_windows, refuse_seen
+from forecast_core.evaluation.refitting import fresh
 from forecast_core.evaluation.scores import adapted, predict_in_batches
 from forecast_core.prediction import ForecastPrediction, PointPrediction, Prediction, QuantilePrediction
 from forecast_core.predictor import Predictor
@@ -71,14 +73,14 @@ class ConformalPredictor(Predictor[Any]):
     # calibrating
 
     def adopt(self, model: Predictor[Any], calibration: Data | Windows) -> None:
-        """Take a fitted model as it is and calibrate it on data it was not fitted on.
+        """Take a copy of a fitted model and calibrate it on data it was not fitted on.
 
         Raises LeakError where it was, CapabilityError for a model that is not fitted or does not forecast,
         DataError where a group has too few observed windows for the outermost level.
         """
         if not model.is_fitted or model.config != self.model.config:
             raise CapabilityError(f"conformalize takes a fitted predictor; {model!r} is not")
-        self.model = model
+        self.model = copy.deepcopy(model)
         windows = evaluation_windows((model,), calibration, horizon=self.config.horizon, stride=1)
         if windows.origins is not None:
             refuse_seen(model, windows.origins.min(), until=model.info.fitted_until)
@@ -99,20 +101,21 @@ class ConformalPredictor(Predictor[Any]):
 
     def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
         """Fit the model on `data` and calibrate it on `validation`, else on the last rows of `data`."""
+        model = fresh(self.model)
         if validation is None:
             timeline = known_timeline(data)
             cut = int(len(timeline) * (1 - self.config.calibration_share))
             if cut < 1:
                 raise ShapeError("data", "has rows both to fit and to calibrate on", got=len(timeline))
             first = timeline[cut]
-            fit_member(
-                self.model, data.between(None, first), validation=None, seed=seed, run=run, name="model"
+            self.model = fit_member(
+                model, data.between(None, first), validation=None, seed=seed, run=run, name="model"
             )
             windows = evaluation_windows((self.model,), data, horizon=self.config.horizon, stride=1)
             assert windows.origins is not None
             windows = windows.take(np.flatnonzero(windows.origins >= timeline[cut - 1]))
         else:
-            fit_member(self.model, data, validation=None, seed=seed, run=run, name="model")
+            self.model = fit_member(model, data, validation=None, seed=seed, run=run, name="model")
             windows = evaluation_windows((self.model,), validation, horizon=self.config.horizon, stride=1)
             windows = unseen(windows, data)
         if not len(windows):

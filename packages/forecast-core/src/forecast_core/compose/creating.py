@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
+import numpy as np
+
 from forecast_core import registry
 from forecast_core.compose.members import described
 from forecast_core.data.protocols import Data, Windows
 from forecast_core.errors import InvalidInputError
 from forecast_core.predictor import Predictor
+from forecast_core.validation import numbers
 
 __all__ = ["conformalize", "create_ensemble"]
 
@@ -24,9 +27,11 @@ def create_ensemble(
     members: ids (with default options) or predictors; one several times makes a seed ensemble. weights:
     "uniform" (None means the same), a number a member (made to sum to 1), or "fit": chosen by CRPS (log
     score for classes) on the validation data given to `fit`. Where all members are fitted and weights are
-    not to be, the ensemble is fitted too; `fit` fits all members afresh.
+    not to be, the ensemble is fitted too; `fit` fits all members afresh. Predictors given stay what they
+    are: the ensemble has copies.
 
-    Raises InvalidInputError for members of several tasks, ConfigError for weights that do not fit.
+    Raises InvalidInputError for members of several tasks, CapabilityError for points beside distributions,
+    ConfigError for weights that do not fit.
     """
     if isinstance(members, str) or not members:
         raise InvalidInputError(
@@ -38,11 +43,11 @@ def create_ensemble(
     ensemble = registry.create_model(
         "compose/ensemble",
         members=[described(model) for model in given],
-        weights=weights if isinstance(weights, str) else tuple(weights),
+        weights=weights if isinstance(weights, str) else _listed("weights", weights),
     )
     from forecast_core.compose.ensemble import EnsemblePredictor
 
-    if weights != "fit" and all(model.is_fitted for model in given):
+    if ensemble.config.weights != "fit" and all(model.is_fitted for model in given):
         cast(EnsemblePredictor, ensemble).adopt(given)
     return ensemble
 
@@ -57,7 +62,7 @@ def conformalize(
     scaled: bool = True,
     learning_rate: float = 0.05,
 ) -> Predictor[Any]:
-    """A fitted model with quantiles corrected by its errors on data it was not fitted on.
+    """A copy of a fitted model, with quantiles corrected by its errors on data it was not fitted on.
 
     Works on every model that forecasts, points included; predictions become quantiles. coverage: central
     intervals wanted, one or several. method: "split" corrects once; "adaptive" also learns from
@@ -71,11 +76,13 @@ def conformalize(
     """
     from forecast_core.compose.conformal import ConformalPredictor
 
-    wanted = (float(coverage),) if isinstance(coverage, int | float) else tuple(coverage)
+    if not isinstance(model, Predictor):
+        hint = "create_model(id) makes one, to be fitted"
+        raise InvalidInputError("model", "is a predictor", got=repr(model), hint=hint)
     calibrated = registry.create_model(
         "compose/conformal",
         model=described(model),
-        coverage=wanted,
+        coverage=_listed("coverage", coverage),
         method=method,
         groups=dict(groups) if isinstance(groups, Mapping) else groups,
         scaled=scaled,
@@ -83,3 +90,8 @@ def conformalize(
     )
     cast(ConformalPredictor, calibrated).adopt(model, calibration)
     return calibrated
+
+
+def _listed(argument: str, values: Any) -> tuple[float, ...]:
+    """One number or several, as a tuple; DataError for what is none."""
+    return tuple(np.atleast_1d(numbers(argument, values)).tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from hashlib import sha256
 from statistics import NormalDist
@@ -21,8 +22,10 @@ from forecast_core.data.protocols import Data, Windows
 from forecast_core.data.reading import later
 from forecast_core.errors import CapabilityError, InvalidInputError, ShapeError
 from forecast_core.evaluation.evaluating import evaluation_windows
+from forecast_core.evaluation.refitting import fresh
 from forecast_core.evaluation.scores import adapted, predict_in_batches
 from forecast_core.prediction import ForecastPrediction, Prediction, Uncertainty
+from forecast_core.prediction.checks import tail_of
 from forecast_core.predictor import Predictor
 from forecast_core.run import Run
 from forecast_core.specs import ModelSpec
@@ -68,7 +71,7 @@ class EnsemblePredictor(Predictor[Any]):
         return self._weights
 
     def adopt(self, members: Sequence[Predictor[Any]]) -> None:
-        """Take fitted members as they are, in place of fitting; InvalidInputError unless all are fitted and
+        """Take copies of fitted members, in place of fitting; InvalidInputError unless all are fitted and
         of the configuration's models, CapabilityError where weights are still to be fitted.
         """
         if self.config.weights == "fit":
@@ -77,7 +80,7 @@ class EnsemblePredictor(Predictor[Any]):
             m.config for m in self.members
         ]:
             raise InvalidInputError("members", "are fitted predictors of the configured models")
-        self.members = tuple(members)
+        self.members = copy.deepcopy(tuple(members))
         infos = [m.info for m in members if m.info.trained_on is not None]
         if not infos:
             return
@@ -98,8 +101,10 @@ class EnsemblePredictor(Predictor[Any]):
     def _fit(self, data: Any, *, validation: Any, seed: int, run: Run) -> None:
         if self.config.weights == "fit" and validation is None:
             raise InvalidInputError("validation", 'is needed to fit the weights of weights="fit"')
-        for k, member in enumerate(self.members):
-            fit_member(member, data, validation=validation, seed=seed + k, run=run, name=f"member-{k}")
+        self.members = tuple(
+            fit_member(fresh(m), data, validation=validation, seed=seed + k, run=run, name=f"member-{k}")
+            for k, m in enumerate(self.members)
+        )
         if self.config.weights == "fit":
             windows = self._weighing_windows(validation, fitted=data)
             targets, mask = windows.targets()
@@ -154,6 +159,8 @@ class EnsemblePredictor(Predictor[Any]):
         far their means lie apart. The intervals of the last two are those of a Gaussian of that variance.
         Raises CapabilityError for points and classes, which have no variance to take apart.
         """
+        if kind not in ("total", "aleatoric", "epistemic"):
+            raise InvalidInputError("kind", "is 'total', 'aleatoric' or 'epistemic'", got=repr(kind))
         prediction = self.predict(data)
         if not isinstance(prediction, ForecastPrediction) or "aleatoric_variance" not in prediction.aux:
             raise CapabilityError(f"{self.spec.id} of these members predicts no distribution over time")
@@ -162,7 +169,7 @@ class EnsemblePredictor(Predictor[Any]):
             variance = prediction.variance()
         else:
             variance = prediction.aux[f"{kind}_variance"]
-            half = NormalDist().inv_cdf((1 + coverage) / 2) * np.sqrt(variance)
+            half = NormalDist().inv_cdf(1 - tail_of(coverage)) * np.sqrt(variance)
             lower, upper = prediction.mean() - half, prediction.mean() + half
         return Uncertainty(
             mean=prediction.mean(),

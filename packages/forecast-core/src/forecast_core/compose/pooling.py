@@ -27,11 +27,19 @@ _LEVELS = (0.01, 0.025, *(k / 20 for k in range(1, 20)), 0.975, 0.99)
 _KNOTS = (0.001, 0.0025, 0.005, *_LEVELS, 0.995, 0.9975, 0.999)
 _ROUNDS = 3  # of bisection between two knots
 _CELLS = 2**21  # numbers held at once
+_POINTS_APART = (
+    "points and distributions cannot be pooled, since a point has no spread; let all members predict points, "
+    "or none"
+)
 _PARTS = ("aleatoric_variance", "epistemic_variance")  # of a pool's variance: its own, never its members'
 
 
 def pooled_kinds(kinds: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """Kinds that a pool of members of these kinds may have."""
+    """Kinds that a pool of members of these kinds may have; CapabilityError where some can only be points and
+    others never are.
+    """
+    if ("point",) in kinds and not all("point" in own for own in kinds):
+        raise CapabilityError(_POINTS_APART)
     every = {kind for own in kinds for kind in own}
     own_pool = every & {"point", "mixture", "path-mixture", "sample", "class"}
     if len(every) == 1 and own_pool:
@@ -54,7 +62,7 @@ def pool(parts: Sequence[Prediction], weights: np.ndarray) -> Prediction:
     probability under the mixture. What some member does not hold, or what is no share, is left out.
 
     Raises ShapeError where members differ in rows or steps, CapabilityError for kinds that have no
-    distribution.
+    distribution, among them points beside distributions.
     """
     _check_rows(parts)
     aux = _shared_aux(parts, weights)
@@ -66,6 +74,8 @@ def pool(parts: Sequence[Prediction], weights: np.ndarray) -> Prediction:
     if all(isinstance(part, PointPrediction) for part in forecasts):
         values = sum(w * part.mean() for part, w in zip(forecasts, weights.tolist(), strict=True))
         return PointPrediction(**_identity(forecasts[0]), aux=aux, values=values)
+    if any(isinstance(part, PointPrediction) for part in forecasts):
+        raise CapabilityError(_POINTS_APART)
     identity = _identity(forecasts[0])
     identity["aux"] = {**aux, **dict(zip(_PARTS, variances(forecasts, weights), strict=True))}
     if all(isinstance(part, MixturePrediction) for part in forecasts):

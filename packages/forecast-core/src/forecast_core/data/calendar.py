@@ -83,7 +83,7 @@ def local_time(timestamps: np.ndarray, tz: str | None) -> np.ndarray:
         return stamps
     try:
         zone = ZoneInfo(tz)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError) as error:
         hint = "name a place, which a bare offset does not"
         raise InvalidInputError(
             "tz", "is a time zone such as 'Pacific/Auckland'", got=repr(tz), hint=hint

@@ -26,7 +26,7 @@ def instants(argument: str, values: Any) -> np.ndarray:
     """
     array = np.asarray(values)
     if array.dtype.kind == "M":
-        stamps = array.astype("datetime64[us]", copy=False)
+        stamps = _microseconds(argument, array)
     elif array.dtype.kind in "OUT" or not array.size:
         stamps = _of_objects(argument, array)
     else:
@@ -61,6 +61,18 @@ def _of_objects(argument: str, array: np.ndarray) -> np.ndarray:
     return stamps.reshape(array.shape)
 
 
+def _microseconds(argument: str, times: np.ndarray) -> np.ndarray:
+    """datetime64 in microseconds; DataError for what lies outside the years they can tell."""
+    stamps = times.astype("datetime64[us]", copy=False)
+    if np.promote_types(times.dtype, stamps.dtype) == stamps.dtype:  # and so not finer, and not cut off
+        lost = (stamps.astype(times.dtype) != times) & ~np.isnat(times)
+        if lost.any():
+            row = int(lost.reshape(-1).argmax())
+            rule = "lie in the years -290307 to 294246"
+            raise DataError(argument, rule, place=f"row {row}", got=times.reshape(-1)[row])
+    return stamps
+
+
 def _moment(value: Any) -> np.datetime64:
     if value is None or value != value:
         return np.datetime64("NaT", "us")
@@ -73,5 +85,5 @@ def _moment(value: Any) -> np.datetime64:
     if isinstance(value, date):
         return np.datetime64(value, "us")
     if isinstance(value, np.datetime64):
-        return np.datetime64(value.astype("datetime64[us]"))
+        return np.datetime64(_microseconds("time", np.asarray(value)).item(), "us")
     raise TypeError(f"not a {type(value).__name__}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -60,6 +60,8 @@ class Panel:
 
     def __post_init__(self) -> None:
         self._put("freq", Freq.parse(self.freq))
+        if isinstance(self.item_ids, str) or not isinstance(self.item_ids, Iterable):
+            raise DataError("item_ids", "is a list of ids, one an item", got=repr(self.item_ids))
         self._put("item_ids", tuple(_plain(i) for i in self.item_ids))
         self._put("timestamps", frozen(instants("timestamps", self.timestamps)))
         self._put("values", _numbers("values", self.values, "[time, item, target]"))
@@ -111,7 +113,7 @@ class Panel:
             raise ShapeError("timestamps", f"has one entry a row ({rows})", got=self.timestamps.shape)
         if len(self.item_ids) != items:
             raise ShapeError("item_ids", f"has one id an item ({items})", got=len(self.item_ids))
-        _distinct("item_ids", self.item_ids)
+        _distinct("item_ids", tuple(map(str, self.item_ids)))  # as files, scores and groups name them
         if len(self.target_names) != targets:
             raise ShapeError("target_names", f"has one name a target ({targets})", got=self.target_names)
         covariates = self.past_covariate_names + self.future_covariate_names + self.static_covariate_names
@@ -366,18 +368,13 @@ class Panel:
         if not row:
             return later
         base = self.rows(0, row)
-        past = base.past_covariates
+        past, names = base.past_covariates, base.past_covariate_names
+        if later.past_covariate_names not in ((), names):
+            raise ShapeError("later.past_covariate_names", f"is {names}", got=later.past_covariate_names)
         if past is not None:
-            if later.past_covariates is None:
+            extra = later.past_covariates
+            if extra is None:
                 extra = np.full((len(later), *past.shape[1:]), np.nan, dtype=past.dtype)
-            elif later.past_covariate_names == base.past_covariate_names:
-                extra = later.past_covariates
-            else:
-                raise ShapeError(
-                    "later.past_covariate_names",
-                    f"is {base.past_covariate_names}",
-                    got=later.past_covariate_names,
-                )
             past = np.concatenate([past, extra])
         future, known = base.future_covariates, None
         if future is not None and later.future_covariates is not None:

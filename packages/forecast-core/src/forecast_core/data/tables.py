@@ -41,8 +41,8 @@ def panel_from_long(
         ("static_covariates", static),
     ):
         require_columns(table, names, argument=argument)
-    if not len(table):
-        raise ShapeError("frame", "has at least one row")
+    if not len(table) or not targets:
+        raise ShapeError("frame", "has at least one row and one target column")
     stamps, zone = time_column(table, timestamp)
     item_ids, item = items_of(table, item_id, alone=targets[0])
     _check_order(stamps, item, item_ids)

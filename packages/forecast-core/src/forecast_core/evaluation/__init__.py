@@ -8,7 +8,7 @@ from forecast_core.evaluation.cross_validating import (
 )
 from forecast_core.evaluation.evaluating import Evaluation as Evaluation, evaluate as evaluate
 from forecast_core.evaluation.refitting import RefitPolicy as RefitPolicy
-from forecast_core.evaluation.scores import Scores as Scores
+from forecast_core.evaluation.scores import ScaleWarning as ScaleWarning, Scores as Scores
 from forecast_core.evaluation.significance import (
     block_bootstrap as block_bootstrap,
     compare_losses as compare_losses,

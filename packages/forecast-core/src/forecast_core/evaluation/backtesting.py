@@ -189,6 +189,8 @@ def _labels(models: Sequence[Predictor[Any]] | Mapping[str, Predictor[Any]]) -> 
     if not named:
         raise InvalidInputError("models", "hold at least one predictor")
     for label, model in named.items():
+        if not isinstance(label, str):
+            raise InvalidInputError("models", "are a list, or called by texts", got=repr(label))
         if not isinstance(model, Predictor):
             hint = "create_model(id) makes a predictor"
             raise InvalidInputError("models", "are predictors", place=str(label), got=repr(model), hint=hint)

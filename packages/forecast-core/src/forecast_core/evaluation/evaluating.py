@@ -72,12 +72,13 @@ def evaluate(
 ) -> Evaluation:
     """Score a fitted model on data it has not seen.
 
-    data: windows as they are, or data, of which every `stride`-th window is taken that leaves room for
-    the horizon and for the history that model and baseline need. metrics: names of the metric grammar;
-    default: the task's. baseline: default the task's own. Scaled metrics scale on rows up to the first
-    origin. Raises LeakError where the model was fitted on a row of the targets, or on one of the samples of
-    data that has no time, MetricError for unknown metrics. Rows that only served as validation may be scored,
-    to look at; `backtest` refuses them too.
+    data: windows as they are, or data, of which every `stride`-th window is taken that leaves room for the
+    horizon and for the history that model and baseline need. metrics: names of the metric grammar; default:
+    the task's. baseline: default the task's own. Scaled metrics (mase) scale on rows up to the first origin;
+    where these hold fewer than two seasons, they are None, with a ScaleWarning. Raises LeakError where the
+    model was fitted on a row of the targets, or on one of the samples of data that has no time, MetricError
+    for unknown metrics. Rows that only served as validation may be scored, to look at; `backtest` refuses
+    them too.
     """
     names = list(metrics) if metrics is not None else default_metrics(model.task)
     reference = baseline if baseline is not None else task_baseline(model.task)

@@ -45,10 +45,12 @@ class RefitPolicy:
             raise InvalidInputError("update", "is not given together with refit", got=self.update)
         if self.rows is not None and self.refit is None:
             raise InvalidInputError("rows", "limits what a refit sees, so refit is given too", got=self.rows)
-        if not 0 <= self.validation < 1 or (self.validation and self.refit is None):
-            raise InvalidInputError(
-                "validation", "is a share in [0, 1) of the rows of a refit", got=self.validation
-            )
+        if not isinstance(self.validation, int | float) or not 0 <= self.validation < 1:
+            rule = "is a share in [0, 1) of the rows of a refit"
+            raise InvalidInputError("validation", rule, got=repr(self.validation))
+        if self.validation and self.refit is None:
+            rule = "is a share of the rows of a refit, so refit is given too"
+            raise InvalidInputError("validation", rule, got=self.validation)
 
     @property
     def every(self) -> int | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,23 @@ from forecast_core.metrics import MetricContext, parse_metric, score_metrics
 from forecast_core.prediction import Prediction
 from forecast_core.predictor import Predictor
 
-__all__ = ["Scored", "Scores", "adapted", "metric_context", "predict_in_batches", "score", "skill_against"]
+__all__ = [
+    "ScaleWarning",
+    "Scored",
+    "Scores",
+    "adapted",
+    "metric_context",
+    "predict_in_batches",
+    "score",
+    "skill_against",
+]
 
 _BATCH = 32_768  # windows predicted at once
 _COVARIATES = frozenset({"past_covariates", "future_covariates", "static_covariates"})
+
+
+class ScaleWarning(UserWarning):
+    """Too few rows come before what is scored to scale errors by, and so scaled metrics are None."""
 
 
 class Scores(BaseModel):
@@ -127,13 +142,25 @@ def _batches(windows: Windows) -> Iterator[np.ndarray]:
 
 
 def metric_context(windows: Windows, before: Any) -> MetricContext:
-    """What scaled metrics need of the windows, scaling on rows before `before`."""
+    """What scaled metrics need of the windows, scaling on rows before `before`; a ScaleWarning where no item
+    has enough of them.
+    """
     if not isinstance(windows, HasScale):
         return MetricContext()
-    return MetricContext(
-        scale=lambda seasonality: windows.naive_scale(seasonality, before=before),
-        squared_scale=lambda seasonality: windows.naive_scale(seasonality, before=before, squared=True),
-    )
+
+    def scale(seasonality: int | None, *, squared: bool = False) -> np.ndarray:
+        found = windows.naive_scale(seasonality, before=before, squared=squared)
+        if found.size and np.isnan(found).all():
+            rows = "up to the first origin" if before is None else f"before {before}"
+            warnings.warn(
+                f"scaled metrics have no value: the rows {rows} hold less than two seasons to scale by; give "
+                "windows of later origins, or backtest on all rows",
+                ScaleWarning,
+                stacklevel=2,
+            )
+        return found
+
+    return MetricContext(scale=scale, squared_scale=partial(scale, squared=True))
 
 
 def _value(number: Any) -> float | None:

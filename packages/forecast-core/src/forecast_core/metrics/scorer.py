@@ -200,6 +200,7 @@ def _observed(targets: np.ndarray, mask: np.ndarray | None, *, shape: tuple[int,
         raise ShapeError("targets", f"have the shape of the prediction {shape}", got=targets.shape)
     observed: np.ndarray = ~np.isnan(targets)
     if mask is not None:
+        mask = np.asarray(mask)
         if mask.shape != shape or mask.dtype != np.bool_:
             raise ShapeError("mask", f"is boolean {shape}", got=f"{mask.dtype} {mask.shape}")
         observed = observed & mask

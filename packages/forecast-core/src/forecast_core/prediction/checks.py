@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from forecast_core.errors import InvalidInputError, ShapeError
 
-__all__ = ["broadcasts", "check_dims", "check_finite", "check_json", "check_simplex"]
+__all__ = ["broadcasts", "check_dims", "check_finite", "check_json", "check_simplex", "tail_of"]
 
 _TOLERANCE = 1e-5  # float32 softmax over many components
 
@@ -18,6 +18,17 @@ def check_dims(name: str, array: np.ndarray, axes: tuple[str, ...]) -> None:
     """The array has one axis for each name in `axes`, none of them empty but the first."""
     if array.ndim != len(axes) or 0 in array.shape[1:]:
         raise ShapeError(name, f"is [{', '.join(axes)}], no axis empty but the first", got=array.shape)
+
+
+def tail_of(coverage: float) -> float:
+    """The probability beyond either end of a central interval.
+
+    InvalidInputError for a coverage outside (0, 1), or so near to 1 that float64 cannot tell.
+    """
+    number = isinstance(coverage, int | float | np.number)
+    if not number or not (0 < coverage < 1 and 1.0 - (1.0 - float(coverage)) / 2.0 < 1.0):
+        raise InvalidInputError("coverage", "lies strictly between 0 and 1", got=repr(coverage))
+    return (1.0 - float(coverage)) / 2.0
 
 
 def check_finite(name: str, array: np.ndarray) -> None:

@@ -15,6 +15,7 @@ from forecast_core.data.frames import id_column
 from forecast_core.data.freq import Freq
 from forecast_core.errors import CapabilityError, InvalidInputError, ShapeError
 from forecast_core.prediction.base import Prediction, Record
+from forecast_core.prediction.checks import tail_of
 from forecast_core.validation import whole
 
 __all__ = ["ForecastPrediction", "Interval", "Uncertainty"]
@@ -155,9 +156,7 @@ class ForecastPrediction(Prediction):
 
         Raises InvalidInputError for a coverage outside (0, 1), or so near to 1 that float64 cannot tell.
         """
-        tail = (1.0 - coverage) / 2.0
-        if not (0 < coverage < 1 and 1.0 - tail < 1.0):
-            raise InvalidInputError("coverage", "lies strictly between 0 and 1", got=coverage)
+        tail = tail_of(coverage)
         both = self._quantile(np.array([tail, 1.0 - tail]))
         return Interval(both[..., 0], both[..., 1])
 

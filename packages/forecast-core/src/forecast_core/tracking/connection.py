@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from forecast_core.errors import ForecastError, InvalidInputError, MissingDependencyError
+from forecast_core.errors import ConfigError, ForecastError, InvalidInputError, MissingDependencyError
 
 __all__ = ["Connection", "RegistryError", "without_credentials"]
 
@@ -46,7 +46,7 @@ class Connection:
 
     uri: `http(s)://host:port`, or a database such as `sqlite:///mlflow.db`, whose path is taken from the
     folder of this moment. timeout: seconds that one request may take. Nothing is contacted before the
-    first session. Raises InvalidInputError for another kind of address, MissingDependencyError without
+    first session. Raises ConfigError for another kind of address, MissingDependencyError without
     mlflow.
     """
 
@@ -54,7 +54,7 @@ class Connection:
         scheme = uri.partition(":")[0].partition("+")[0] if isinstance(uri, str) else ""
         if scheme not in _SCHEMES or "://" not in uri:
             rule = f"begins with one of {', '.join(f'{s}://' for s in _SCHEMES)}"
-            raise InvalidInputError(argument, rule, got=repr(uri), hint="such as sqlite:///mlflow.db")
+            raise ConfigError(argument, rule, got=repr(uri), hint="such as sqlite:///mlflow.db")
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < math.inf:
             raise InvalidInputError("timeout", "is a positive number of seconds", got=repr(timeout))
         if find_spec("mlflow") is None:
@@ -64,7 +64,7 @@ class Connection:
             path = uri.removeprefix(_SQLITE)
             if not uri.startswith(_SQLITE) or path in ("", ":memory:"):
                 rule = "names a file, such as sqlite:///mlflow.db"
-                raise InvalidInputError(argument, rule, got=repr(uri))
+                raise ConfigError(argument, rule, got=repr(uri))
             self._database = Path(path).absolute()
             uri = f"{_SQLITE}{self._database}"
         self.uri = uri
@@ -77,9 +77,10 @@ class Connection:
         return without_credentials(self.uri)
 
     @contextmanager
-    def session(self, *, timeout: float | None = None) -> Iterator[Any]:
+    def session(self, *, timeout: float | None = None, reading: bool = False) -> Iterator[Any]:
         """An `MlflowClient` to call in the block, one thread at a time.
 
+        reading: a database that is not there is not made, and so cannot be reached.
         Within, requests are tried once and take at most `timeout` seconds (default: the connection's),
         and mlflow's own notes, progress bars and deprecation warnings are silent; telemetry is off unless
         MLFLOW_DISABLE_TELEMETRY says otherwise. What mlflow raises becomes a RegistryError.
@@ -88,7 +89,7 @@ class Connection:
         seconds = math.ceil(self._timeout if timeout is None else timeout)
         with _lock, self._own_errors(), _environment(_bounds(seconds)), _silence():
             if self._client is None:
-                self._check_place()
+                self._check_place(make=not reading)
                 from mlflow import MlflowClient
 
                 self._client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
@@ -117,10 +118,12 @@ class Connection:
         folder = re.sub(r"[^\w.-]", "_", experiment).lstrip(".") or "_"
         return (self._database.parent / "mlartifacts" / folder).as_uri()
 
-    def _check_place(self) -> None:
+    def _check_place(self, *, make: bool) -> None:
         """Fail at once where mlflow would try for minutes: a database that cannot be opened."""
         try:
             if self._database is not None:
+                if not make and not self._database.exists():
+                    raise FileNotFoundError("there is no such file; registering a model makes it")
                 _check_sqlite(self._database, self._timeout)
             elif self._scheme in _PORTS:
                 parts = urlsplit(self.uri)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -106,7 +107,7 @@ class ModelRegistry:
         Promoting an archived version takes it back into service.
         """
         _check_alias(alias)
-        with self._connection.session() as client:
+        with self._connection.session(reading=True) as client:
             catalogue.find(client, name, version=version)
             catalogue.assign(client, name, version, alias)
             return catalogue.find(client, name, version=version)[0]
@@ -126,7 +127,7 @@ class ModelRegistry:
         ArtifactError for a version that was not registered here, and what `load_model` raises.
         """
         with tempfile.TemporaryDirectory(prefix="forecast-") as folder:
-            with self._connection.session() as client:
+            with self._connection.session(reading=True) as client:
                 found, tags = catalogue.find(client, name, alias=alias, version=version)
                 path = self._download(client, found, WITHIN, folder)
             _check_sha256(path / MANIFEST, found, tags)
@@ -134,12 +135,12 @@ class ModelRegistry:
 
     def get(self, name: str, *, alias: Alias | None = None, version: int | None = None) -> RegisteredModel:
         """What is known of a version, or of the one with an alias; by default of the champion."""
-        with self._connection.session() as client:
+        with self._connection.session(reading=True) as client:
             return catalogue.find(client, name, alias=alias, version=version)[0]
 
     def list(self, name: str | None = None) -> tuple[RegisteredModel, ...]:
         """All versions, by name and then newest first; of one name if given. Others' models are left out."""
-        with self._connection.session() as client:
+        with self._connection.session(reading=True) as client:
             names = [name] if name is not None else sorted(filter(_NAME.fullmatch, catalogue.names(client)))
             return tuple(record for each in names for record in catalogue.ours(client, each))
 
@@ -162,7 +163,7 @@ class ModelRegistry:
     def lineage(self, name: str, version: int) -> Lineage:
         """Where a version comes from: data, configuration, code, packages, run; from its checked manifest."""
         with tempfile.TemporaryDirectory(prefix="forecast-") as folder:
-            with self._connection.session() as client:
+            with self._connection.session(reading=True) as client:
                 found, tags = catalogue.find(client, name, version=version)
                 path = self._download(client, found, f"{WITHIN}/{MANIFEST}", folder)
             sha256 = _check_sha256(path, found, tags)
@@ -237,8 +238,8 @@ def _check_alias(alias: str) -> None:
 
 def _checked_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     for name, value in metrics.items():
-        number = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
-        if not number:
+        number = not isinstance(value, bool) and isinstance(value, int | float)
+        if not number or not abs(value) <= sys.float_info.max:
             raise InvalidInputError("metrics", "are finite numbers", place=repr(name), got=repr(value))
     return {str(name): float(value) for name, value in metrics.items()}
 

@@ -79,7 +79,9 @@ def tune(
         whole("n_jobs", n_jobs),
         whole("seed", seed, least=0),
     )
-    if timeout is not None and not timeout > 0:
+    if seed >= 2**32:
+        raise InvalidInputError("seed", "is a whole number in 0..2^32-1", got=seed)
+    if timeout is not None and (not isinstance(timeout, int | float) or not timeout > 0):
         raise InvalidInputError("timeout", "is a number of seconds above 0, or None", got=repr(timeout))
     dimensions = read_space(
         space, config_class=registry.config_class(registry.model_spec(model_id)), base=base

@@ -25,6 +25,7 @@ from forecast_core.prediction import (
 )
 from forecast_core.predictor import Predictor
 from forecast_core.run import Run
+from forecast_core.specs import ModelSpec
 from forecast_core.training import TrainingOptions, fit_network, training_device
 from forecast_timeseries.configs import NetworkConfig
 from forecast_timeseries.known import (
@@ -42,6 +43,7 @@ from forecast_timeseries.nn.tensors import Layout, Scaled, SeriesTensors, Window
 
 __all__ = ["NetworkForecaster"]
 
+_KINDS = {"quantile": "quantile", "gaussian": "mixture", "point": "point"}  # of predictions, by head
 _CHUNK = 4096  # windows predicted in one forward pass
 _VALIDATION_WINDOWS = 20_000  # more are thinned out evenly, by origin
 
@@ -62,6 +64,11 @@ class NetworkForecaster(Predictor[Panel]):
     _layout: Layout
     _known: Known
     _scaling: PanelScaling
+
+    def __init__(self, config: NetworkConfig | None = None, *, spec: ModelSpec | None = None) -> None:
+        super().__init__(config, spec=spec)
+        capabilities = self.spec.capabilities.model_copy(update={"prediction": _KINDS[self.config.head]})
+        self._spec = self.spec.model_copy(update={"capabilities": capabilities})
 
     @abstractmethod
     def _build(self, layout: Layout, *, items: int, outputs: int) -> nn.Module:

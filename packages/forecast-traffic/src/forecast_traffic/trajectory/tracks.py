@@ -92,8 +92,9 @@ class Tracks:
         for k, item in enumerate(self.item_ids):
             if isinstance(item, bool) or not isinstance(item, int | str):
                 raise DataError("item_ids", "are texts or whole numbers", place=f"track {k}", got=repr(item))
-        if len(set(self.item_ids)) != count:
-            twice = next(i for k, i in enumerate(self.item_ids) if i in self.item_ids[:k])
+        names = tuple(map(str, self.item_ids))  # as files, scores and groups name them
+        if len(set(names)) != count:
+            twice = next(name for k, name in enumerate(names) if name in names[:k])
             raise DataError("item_ids", "are distinct", got=f"{twice!r} twice")
         taken = next((name for name in self.columns if name in _OF_FRAMES), None)
         if taken is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar, Literal, cast
 from weakref import ReferenceType, ref
 
@@ -14,6 +15,7 @@ from forecast_core.config import ModelConfig
 from forecast_core.data.reading import fingerprint_of, last_time, later, signature_of
 from forecast_core.errors import CapabilityError, InvalidInputError
 from forecast_core.evaluation.evaluating import evaluation_windows, refuse_seen
+from forecast_core.evaluation.refitting import fresh
 from forecast_core.evaluation.scores import predict_in_batches
 from forecast_core.prediction import PathMixturePrediction, Prediction
 from forecast_core.predictor import Predictor
@@ -69,10 +71,10 @@ class Calibrated(Predictor[Tracks]):
         return self._factors
 
     def adopt(self, model: Predictor[Any], calibration: Tracks | TrackWindows, *, seed: int = 0) -> None:
-        """Take a fitted model as it is, and calibrate it on data it was not fitted on."""
+        """Take a copy of a fitted model, and calibrate it on data it was not fitted on."""
         if not model.is_fitted or model.config != self.model.config:
             raise CapabilityError(f"ellipses are calibrated of a fitted predictor; {model!r} is not")
-        self.model = model
+        self.model = copy.deepcopy(model)
         windows = cast(TrackWindows, evaluation_windows((model,), calibration, horizon=None, stride=1))
         if windows.origins.dtype.kind == "M":
             refuse_seen(model, windows.origins.min(), until=model.info.fitted_until)
@@ -104,7 +106,7 @@ class Calibrated(Predictor[Tracks]):
             chosen = np.random.default_rng(seed).permutation(tracks)[:count]
             back = np.isin(windows.tracks, chosen)
             held, data = windows.take(back), windows.take(~back)
-        fit_member(self.model, data, validation=None, seed=seed, run=run, name="model")
+        self.model = fit_member(fresh(self.model), data, validation=None, seed=seed, run=run, name="model")
         self._calibrate(validation_windows(self._windows(held), held, fitted=data), seed)
 
     def _windows(self, data: Any) -> TrackWindows:
