@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -232,6 +233,23 @@ def test_a_fit_on_windows_reads_nothing_but_their_rows(model_id: str) -> None:
         made.append(fc.create_model(model_id, **SMALL).fit(windows).predict_windows(windows))
     for name in ("weights", "means", "sigmas"):
         np.testing.assert_array_equal(getattr(made[0], name), getattr(made[1], name))
+
+
+def test_weather_that_never_changed_in_training_changes_no_forecast(tmp_path: Path) -> None:
+    gp = sample_graph(rows=120, future_covariates=1)
+    assert gp.weather is not None
+    weather = gp.weather.copy()
+    weather[:, 0] = 20.0
+    dull = replace(gp, weather=weather)
+    model = fc.create_model("traffic/stmgt", **SMALL).fit(dull)
+    model.save(tmp_path / "model")
+    weather = weather.copy()
+    weather[:, 0] = 35.0
+    windows, hot = (
+        each.windows(context_length=6, horizon=4) for each in (dull, replace(gp, weather=weather))
+    )
+    for each in (model, fc.load_model(tmp_path / "model")):
+        np.testing.assert_array_equal(each.predict_windows(hot).mean(), each.predict_windows(windows).mean())
 
 
 @pytest.mark.parametrize("model_id", MODELS)

@@ -20,7 +20,8 @@ _WEATHER = ("weather_shift", "weather_scale")
 @dataclass(frozen=True)
 class NetworkScaling:
     """Mean and standard deviation [node, channel] of values, the same for all nodes or each node's own, and
-    of each number of weather [w], or None; quantiles [channel, level] of the scaled training values.
+    of each number of weather [w], or None; quantiles [channel, level] of the scaled training values. A number
+    of weather that never changed has an infinite scale: whatever it is later, it is 0 to the network.
     """
 
     shift: np.ndarray
@@ -51,7 +52,7 @@ class NetworkScaling:
         quantiles = np.nanquantile((values - shift) / scale, levels, axis=(0, 1)).T  # [channel, level]
         if panel.weather is None:
             return cls(shift, scale, quantiles)
-        return cls(shift, scale, quantiles, *_fitted(panel.weather[:rows]))
+        return cls(shift, scale, quantiles, *_fitted(panel.weather[:rows], constant=np.inf))
 
     def values(self, values: np.ndarray) -> np.ndarray:
         """Values [..., node, channel] on the network's scale, float64; NaN stays NaN."""
@@ -78,7 +79,7 @@ class NetworkScaling:
         return cls(*needed, *weather)
 
 
-def _fitted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shift and scale of the last axis."""
-    state = StandardScaler().fit(values, axis=tuple(range(values.ndim - 1))).state()
+def _fitted(values: np.ndarray, *, constant: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Shift and scale of the last axis; `constant`: the scale of what never changes."""
+    state = StandardScaler().fit(values, axis=tuple(range(values.ndim - 1)), constant=constant).state()
     return state["shift"].reshape(-1), state["scale"].reshape(-1)
