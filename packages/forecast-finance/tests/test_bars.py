@@ -312,7 +312,7 @@ def test_whole_numbers_of_a_parquet_file_stay_whole_as_symbols(tmp_path: Path) -
 
 def test_a_column_of_another_type_in_one_file_is_refused(tmp_path: Path) -> None:
     frame(symbols=("A",)).to_csv(tmp_path / "a.csv", index=False)
-    frame(symbols=("B",)).assign(volume="n/a").to_csv(tmp_path / "b.csv", index=False)
+    frame(symbols=("B",)).assign(volume="many").to_csv(tmp_path / "b.csv", index=False)
     with pytest.raises(DataError, match=r"path at b\.csv: has a column 'volume' .* in a\.csv \(Float64\)"):
         read_bars(tmp_path)
 
